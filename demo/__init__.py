@@ -1,0 +1,1 @@
+"""The embedded default: a tiny world of moving shapes and the weights trained on it."""

@@ -1,0 +1,1 @@
+"""The seam: the only package that imports ComfyUI."""

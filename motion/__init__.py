@@ -1,0 +1,1 @@
+"""The temporal network of AnimateLCM and AnimateDiff: pure torch, no host."""

@@ -1,0 +1,1 @@
+"""Noise schedules, the consistency function and the samplers: pure torch, no host."""

@@ -1,0 +1,62 @@
+"""Load this pack outside of a running ComfyUI: for the tests, the benchmarks and the command lines.
+
+The pack's folder must never be on `sys.path`: its `nodes/` would shadow the host's `nodes.py`.
+So the folder is registered as a package named `animatelcm`, and the host's folder is put on the path instead.
+
+    python standalone.py demo.train --help      runs the module `animatelcm.demo.train`
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+import runpy
+import sys
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parent
+PACKAGE = "animatelcm"
+HOST_VARIABLE = "COMFYUI_PATH"
+
+
+def register(host: str | Path | None = None) -> ModuleType:
+    """Make `animatelcm` importable from this folder, and the host importable from `host`.
+
+    Args:
+        host: ComfyUI's folder; by default the one that the environment variable COMFYUI_PATH names.
+
+    Raises:
+        FileNotFoundError: The folder is not a ComfyUI.
+    """
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+    host = host or os.environ.get(HOST_VARIABLE)
+    if host is not None:
+        _add_host(Path(host).resolve())
+    if PACKAGE not in sys.modules:
+        spec = importlib.machinery.ModuleSpec(PACKAGE, None, is_package=True)
+        spec.submodule_search_locations = [str(ROOT)]
+        sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
+    return sys.modules[PACKAGE]
+
+
+def _add_host(host: Path) -> None:
+    if not (host / "comfy" / "sd.py").is_file():
+        raise FileNotFoundError(f"{host} is not a ComfyUI folder (comfy/sd.py is missing); set {HOST_VARIABLE} to one")
+    if str(host) not in sys.path:
+        sys.path.insert(0, str(host))
+    # The host reads its options from sys.argv unless told otherwise, and asks for a GPU on import.
+    import torch
+    from comfy.cli_args import args
+
+    args.cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    args.use_pytorch_cross_attention = True
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        raise SystemExit(__doc__)
+    register()
+    module = sys.argv.pop(1)
+    runpy.run_module(f"{PACKAGE}.{module}", run_name="__main__", alter_sys=True)
