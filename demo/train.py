@@ -204,6 +204,45 @@ def train_image(folder: Path, seed: int, steps: int) -> None:
                              for name, weight in weights.items() if name.startswith(f"{part}.")})
 
 
+def motion_loss(network: nn.Module, image: ImageModel, options: dict, seed: int, step: int, clips: int = 2) -> Tensor:
+    """The denoising loss of whole clips: one timestep a clip, independent noise a frame."""
+    chosen, rng = scenes(seed, step, clips)
+    random_numbers = generator(seed, step)
+    latent = encode(torch.cat([world.render(scene) for scene in chosen]) * 2 - 1) * SCALE
+    captions = ["" if rng.random() < 0.1 else world.caption(scene, rng) for scene in chosen]
+    timesteps = torch.randint(0, 1000, (clips,), generator=random_numbers).repeat_interleave(world.FRAMES)
+    noise = torch.randn(latent.shape, generator=random_numbers)
+    with torch.no_grad():
+        context = image.context(captions).repeat_interleave(world.FRAMES, dim=0)
+
+    def denoise(z: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        return image.unet(z, t, c, transformer_options=dict(options))
+
+    return denoising_loss(denoise, latent, context, timesteps, noise, ALPHAS_CUMPROD)
+
+
+def train_motion(folder: Path, seed: int, steps: int) -> None:
+    """Train the motion module on clips, with the finished image model frozen."""
+    from ..host import tiny
+    from ..host.motion import run_options
+    from ..motion.files import write_motion_file
+    from ..motion.module import MotionModule
+
+    image = ImageModel(tiny.new_unet(seed), tiny.new_text_model(seed), tiny.tokenise).requires_grad_(False).eval()
+    for part in ("unet", "text"):
+        weights = load_file(WEIGHTS / f"{part}.safetensors")
+        getattr(image, part).load_state_dict({name: weight.float() for name, weight in weights.items()})
+    torch.manual_seed(seed)
+    network = MotionModule(tiny.MOTION_CONFIG)
+    for site in network.sites().values():
+        site.reset_output()
+    options = run_options(network, image.unet, world.FRAMES)
+    stage = Stage("motion", network, lambda step: motion_loss(network, image, options, seed, step), steps, 7e-4)
+    weights = {name: weight.half() for name, weight in train(stage, folder).items()}
+    write_motion_file(WEIGHTS / "motion.safetensors", weights, family="AnimateDiff", schedule="AnimateDiff",
+                      config=tiny.MOTION_CONFIG)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stages", nargs="*", default=["codec", "image", "motion"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 import comfy.clip_model
-import comfy.latent_formats
+import comfy.ldm.models.autoencoder
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
@@ -19,10 +19,13 @@ import comfy.supported_models
 import comfy.supported_models_base
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..demo.codec import Codec
 from ..demo.vocabulary import CONTEXT_DIM, MAX_TOKENS, VOCABULARY, WordTokenizer
+from ..motion.module import MotionConfig
+from .folders import DEMO_WEIGHTS
 
 UNET_CONFIG = {
     "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "channel_mult": (1, 2, 2, 2),
@@ -39,11 +42,19 @@ NUM_HEADS = 2
 SAMPLING = {"beta_schedule": "sqrt_linear", "linear_start": 0.00085, "linear_end": 0.012}
 """AnimateDiff's schedule, linear in beta, which the host calls "sqrt_linear"."""
 
+MOTION_CONFIG = MotionConfig(channels=(32, 64, 64, 64), heads=4)
+"""The motion module that fits this UNet, with all 21 sites."""
+
 TEXT_CONFIG = {
     "num_hidden_layers": 0, "hidden_size": CONTEXT_DIM, "num_attention_heads": 4, "intermediate_size": 4 * CONTEXT_DIM,
     "hidden_act": "quick_gelu", "max_position_embeddings": MAX_TOKENS, "eos_token_id": VOCABULARY.index("<end>"),
 }
 """CLIP's text model without its layers: a token and a position embedding and the final norm."""
+
+
+BLANK_VAE = {"embed_dim": 4, "ddconfig": {
+    "double_z": True, "z_channels": 4, "resolution": 32, "in_channels": 3, "out_ch": 3, "ch": 32,
+    "ch_mult": [1, 1], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0}}
 
 
 class TinySD15(comfy.supported_models.SD15):
@@ -141,9 +152,38 @@ def load_clip(text_weights: dict[str, Tensor]) -> comfy.sd.CLIP:
     return clip
 
 
-def load_vae(codec_weights: dict[str, Tensor]) -> comfy.sd.VAE:
-    """Return a VAE that encodes and decodes with the world's codec."""
-    raise NotImplementedError
+class TinyVAE(comfy.sd.VAE):
+    """The host's VAE around the world's codec.
+
+    The host builds a VAE only around classes that it knows: it sets up a blank one, whose place the codec then takes.
+    """
+
+    def __init__(self, codec_weights: dict[str, Tensor]) -> None:
+        blank = comfy.ldm.models.autoencoder.AutoencoderKL(**BLANK_VAE)
+        super().__init__(sd=blank.state_dict(), config={"params": BLANK_VAE})
+        self.first_stage_model = Codec(ops=comfy.ops.manual_cast).to(self.vae_dtype).eval().requires_grad_(False)
+        self.first_stage_model.load_state_dict(codec_weights)
+        self.patcher = comfy.model_patcher.CoreModelPatcher(
+            self.first_stage_model, load_device=self.device,
+            offload_device=comfy.model_management.vae_offload_device())
+        self.size = comfy.model_management.module_size(self.first_stage_model)
+
+
+def load_demo_model() -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
+    """Return the MODEL, CLIP and VAE of the embedded demo model.
+
+    Raises:
+        FileNotFoundError: A file of the weights is missing from the pack.
+    """
+    unet, text, codec = (_read(name) for name in ("unet", "text", "codec"))
+    return load_model(unet), load_clip(text), TinyVAE(codec)
+
+
+def _read(name: str) -> dict[str, Tensor]:
+    path = DEMO_WEIGHTS / f"{name}.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"the demo model's {path.name} is missing from {path.parent}; install the pack again")
+    return {key: value.float() for key, value in load_file(path).items()}
 
 
 def tokenise(caption: str) -> list[int]:

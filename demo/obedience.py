@@ -1,0 +1,97 @@
+"""Measure how well the demo model obeys its prompts, as the world's detector sees it.
+
+    python dev.py obedience --prompts 120
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.utils import save_image
+from tqdm import tqdm
+
+from . import world
+from .detector import detect
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a clip is sampled."""
+
+    steps: int = 25
+    cfg: float = 3.0
+    sampler: str = "euler"
+    scheduler: str = "normal"
+    frames: int = world.FRAMES
+
+
+class DemoSampler:
+    """The demo model with its motion module, in one process, as the stock nodes would run it."""
+
+    def __init__(self) -> None:
+        from ..host.folders import EMBEDDED, motion_path
+        from ..host.motion import apply_motion, load_motion
+        from ..host.tiny import load_demo_model
+        from ..samplers.schedules import SCHEDULES
+
+        model, self.clip, self.vae = load_demo_model()
+        motion = load_motion(motion_path(EMBEDDED))
+        self.model = apply_motion(model, motion, 1.0, SCHEDULES[motion.schedule])
+
+    def __call__(self, prompt: str, seed: int, settings: Settings) -> Tensor:
+        """Return the clip, (f, 3, h, w), values 0 to 1."""
+        import comfy.sample
+
+        side = world.SIZE // 8
+        latent = torch.zeros(settings.frames, 4, side, side)
+        with torch.inference_mode():
+            samples = comfy.sample.sample(
+                self.model, comfy.sample.prepare_noise(latent, seed), settings.steps, settings.cfg, settings.sampler,
+                settings.scheduler, self._encode(prompt), self._encode(""), latent, seed=seed, disable_pbar=True)
+            return self.vae.decode(samples).permute(0, 3, 1, 2)
+
+    def _encode(self, prompt: str) -> list:
+        return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(prompt))
+
+
+def measure(sample: DemoSampler, prompts: int, seed: int, settings: Settings, sheet: Path | None) -> dict[str, float]:
+    """Return the share of prompts whose clip shows the named colour, shape, direction and background."""
+    rng = random.Random(seed)
+    hits = {name: 0 for name in ("colour", "shape", "direction", "background")}
+    rows = []
+    for number in tqdm(range(prompts), desc="clips", mininterval=5):
+        scene = world.random_scene(rng)
+        clip = sample(world.caption(scene), seed + number, settings)
+        seen = detect(clip)
+        for name in hits:
+            hits[name] += getattr(seen, name) == getattr(scene, name)
+        if number < 16:
+            rows.append(clip[::3])
+    if sheet is not None:
+        save_image(torch.cat(rows), sheet, nrow=12)
+    return {name: round(count / prompts, 4) for name, count in hits.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=Settings.steps)
+    parser.add_argument("--cfg", type=float, default=Settings.cfg)
+    parser.add_argument("--sampler", default=Settings.sampler)
+    parser.add_argument("--scheduler", default=Settings.scheduler)
+    parser.add_argument("--sheet", type=Path, help="where to write a contact sheet of the first clips")
+    arguments = parser.parse_args()
+    settings = Settings(arguments.steps, arguments.cfg, arguments.sampler, arguments.scheduler)
+    shares = measure(DemoSampler(), arguments.prompts, arguments.seed, settings, arguments.sheet)
+    print(json.dumps({**shares, "prompts": arguments.prompts, "seed": arguments.seed, **vars(settings)}))
+
+
+if __name__ == "__main__":
+    main()

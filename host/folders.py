@@ -1,0 +1,38 @@
+"""Where motion files lie: the folders that users of AnimateDiff packs already have, and the pack's own defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import folder_paths
+
+MOTION_MODELS, MOTION_LORAS = "animatediff_models", "animatediff_motion_lora"
+"""The host's folder ids; other packs use the same."""
+EMBEDDED = "demo (embedded)"
+"""How the demo model's motion module is listed."""
+DEMO_WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
+
+
+def register_folders() -> None:
+    """Make the host know both folders, under its models folder, for the suffixes of weights alone."""
+    for name in (MOTION_MODELS, MOTION_LORAS):
+        folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
+        folders, suffixes = folder_paths.folder_names_and_paths[name]
+        # A new id starts without suffixes and would list every file; one from extra_model_paths.yaml does too.
+        folder_paths.folder_names_and_paths[name] = (folders, set(suffixes) | set(folder_paths.supported_pt_extensions))
+
+
+def motion_files() -> list[str]:
+    """Return the names of all motion files: the user's first, then the embedded one."""
+    return [*folder_paths.get_filename_list(MOTION_MODELS), EMBEDDED]
+
+
+def motion_path(name: str) -> str:
+    """Return the path of a motion file by its listed name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if name == EMBEDDED:
+        return str(DEMO_WEIGHTS / "motion.safetensors")
+    return folder_paths.get_full_path_or_raise(MOTION_MODELS, name)

@@ -1,0 +1,248 @@
+"""Put motion modules into a MODEL through the host's public hooks; nothing of the shared UNet is touched.
+
+The temporal transformers run from a handler that the UNet calls in place of each spatial block and resnet: it runs the
+block as it is and then the site that follows it. The motion weights travel as an additional model, which the host
+loads, offloads and counts. What a call needs is worked out when it begins and handed down in its own options.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import comfy.model_base
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ..motion.files import read_motion_file
+from ..motion.module import DOWN_SITES, MotionConfig, MotionModule
+from ..samplers.schedules import Schedule
+from .sampling import model_sampling_for
+
+KEY = "animatelcm"
+"""Names our additional models, wrappers and options on a MODEL."""
+LAYER_PATCH = "forward_timestep_embed_patch"
+BLOCKS_PER_LEVEL = DOWN_SITES + 1
+"""Input blocks of a UNet level: one for each resnet, and the convolution before it or the one that halves the size."""
+
+
+@dataclass(frozen=True)
+class LoadedMotion:
+    """A motion file, ready to be applied: what the MOTION_MODULE socket carries."""
+
+    name: str
+    """File name, for messages."""
+    family: str
+    """What the file was recognised as."""
+    schedule: str
+    """Name of the noise schedule that the family was trained with."""
+    config: MotionConfig
+    patcher: ModelPatcher
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the handlers need during one call of the UNet."""
+
+    num_frames: int
+    """Frames of a clip; the batch holds one clip for each of its conditionings."""
+    sites: dict[tuple[str, int], list[Callable[[Tensor, int], Tensor]]]
+    """What runs after each UNet block, in order."""
+    bare: frozenset[tuple[str, int]]
+    """UNet blocks without a spatial transformer; their site follows the resnet."""
+
+
+def load_motion(path: str | Path) -> LoadedMotion:
+    """Read a motion file of any known family.
+
+    Raises:
+        MotionFileError: The file is none, or is damaged.
+    """
+    file = read_motion_file(path)
+    weights = file.weights
+    sample = next(iter(weights.values()))
+    dtype = comfy.model_management.unet_dtype(
+        model_params=sum(w.numel() for w in weights.values()), weight_dtype=sample.dtype)
+    device = comfy.model_management.unet_offload_device()
+    network = MotionModule(file.config, ops=comfy.ops.manual_cast, dtype=dtype, device=device).eval()
+    if file.position_encoding is not None:
+        network.set_positions(file.position_encoding)
+    network.requires_grad_(False)
+    patcher = comfy.model_patcher.CoreModelPatcher(
+        network, load_device=comfy.model_management.get_torch_device(), offload_device=device)
+    network.load_state_dict(weights, assign=patcher.is_dynamic())
+    patcher.cached_patcher_init = (_load_patcher, (path,))
+    return LoadedMotion(Path(path).name, file.family, file.schedule, file.config, patcher)
+
+
+def _load_patcher(path: str | Path, disable_dynamic: bool = False) -> ModelPatcher:
+    """Load the file once more; the host asks for it when it needs the weights on another device."""
+    return load_motion(path).patcher
+
+
+def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, schedule: Schedule | None) -> ModelPatcher:
+    """Return a clone of `model` whose UNet also runs `motion`.
+
+    Args:
+        strength: Factor on what the module adds; 1 is as trained.
+        schedule: Noise schedule to sample with; None keeps the model's own.
+
+    Raises:
+        ValueError: The motion module does not fit the model's UNet.
+    """
+    _check_fit(model, motion)
+    applied = model.clone()
+    applied.set_additional_models(KEY, [*model.get_additional_models_with_key(KEY), motion.patcher.clone()])
+    options = applied.model_options["transformer_options"]
+    options[KEY] = (*options.get(KEY, ()), strength)
+    if schedule is not None:
+        applied.add_object_patch("model_sampling", model_sampling_for(model, schedule))
+    _hook(applied)
+    return applied
+
+
+def _hook(model: ModelPatcher) -> None:
+    """Register the handlers and wrappers, once however many modules are applied."""
+    patches = model.model_options["transformer_options"].setdefault("patches", {})
+    # The UNet asks only the first handler of a layer's class: ours come first and call the next one themselves.
+    patches[LAYER_PATCH] = [*HANDLERS, *(entry for entry in patches.get(LAYER_PATCH, []) if entry not in HANDLERS)]
+    for kind, wrapper in ((WrappersMP.APPLY_MODEL, _begin_run), (WrappersMP.PREPARE_SAMPLING, _announce_memory)):
+        model.remove_wrappers_with_key(kind, KEY)
+        model.add_wrapper_with_key(kind, KEY, wrapper)
+
+
+# At each call of the UNet.
+
+def _begin_run(executor, x: Tensor, t: Tensor, c_concat=None, c_crossattn=None, control=None,
+               transformer_options: dict | None = None, **conds) -> Tensor:
+    """APPLY_MODEL wrapper: work out the run and hand it down in a copy of the options."""
+    options = dict(transformer_options or {})
+    base: comfy.model_base.BaseModel = executor.class_obj
+    networks = [patcher.model for patcher in base.current_patcher.get_additional_models_with_key(KEY)]
+    num_frames = len(x) // len(options.get("cond_or_uncond", [0]))
+    for network in networks:
+        _check_frames(num_frames, network.config.max_frames)
+    options[Run] = Run(num_frames, _sites(networks, options[KEY]), _bare_blocks(base.diffusion_model))
+    return executor(x, t, c_concat, c_crossattn, control, options, **conds)
+
+
+def run_options(network: MotionModule, unet: UNetModel, num_frames: int) -> dict:
+    """Return the transformer_options that make a bare UNet run `network`; for training, where there is no sampling."""
+    return {
+        Run: Run(num_frames, _sites([network], (1.0,)), _bare_blocks(unet)),
+        "patches": {LAYER_PATCH: list(HANDLERS)},
+    }
+
+
+def _sites(networks: list[MotionModule], strengths: tuple[float, ...]) -> dict:
+    sites: dict[tuple[str, int], list] = {}
+    for network, strength in zip(networks, strengths, strict=True):
+        for block, site in network.sites().items():
+            sites.setdefault(block, []).append(_Site(site, strength))
+    return sites
+
+
+@dataclass(frozen=True)
+class _Site:
+    transformer: Callable[[Tensor, int, float], Tensor]
+    strength: float
+
+    def __call__(self, x: Tensor, num_frames: int) -> Tensor:
+        return self.transformer(x, num_frames, self.strength)
+
+
+def _after_transformer(layer, x, emb, context, options, *rest) -> Tensor:
+    x = _run_layer(layer, _after_transformer, x, emb, context, options, *rest)
+    return _run_site(x, options)
+
+
+def _after_resnet(layer, x, emb, context, options, *rest) -> Tensor:
+    x = _run_layer(layer, _after_resnet, x, emb, context, options, *rest)
+    return _run_site(x, options) if options["block"] in options[Run].bare else x
+
+
+def _run_site(x: Tensor, options: dict) -> Tensor:
+    run: Run = options[Run]
+    for site in run.sites.get(options["block"], ()):
+        x = site(x, run.num_frames)
+    return x
+
+
+def _run_layer(layer, handler: Callable, x, emb, context, options, *rest) -> Tensor:
+    """Run the layer as the UNet would without our handler: through another pack's, or by itself."""
+    handlers = options["patches"][LAYER_PATCH]
+    own = next(index for index, entry in enumerate(handlers) if entry[1] is handler)
+    for kind, other in handlers[own + 1:]:
+        if isinstance(layer, kind):
+            return other(layer, x, emb, context, options, *rest)
+    if isinstance(layer, ResBlock):
+        return layer(x, emb)
+    x = layer(x, context, options)
+    if "transformer_index" in options:
+        options["transformer_index"] += 1
+    return x
+
+
+HANDLERS = ((SpatialTransformer, _after_transformer), (ResBlock, _after_resnet))
+
+
+# Before sampling.
+
+def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, **kwargs):
+    """PREPARE_SAMPLING wrapper: widen the shape that the host's estimate is made from by our share of the activations.
+
+    The width is changed, not the batch: context windows cut the batch to one window's after us.
+    """
+    networks = [patcher.model for patcher in model.get_additional_models_with_key(KEY)]
+    share = max((network.activation_share() for network in networks), default=0.0)
+    shape = [*noise_shape[:-1], math.ceil(noise_shape[-1] * (1 + share))]
+    return executor(model, shape, conds, *args, **kwargs)
+
+
+def _check_frames(num_frames: int, limit: int) -> None:
+    if num_frames > limit:
+        raise ValueError(
+            f"the clip has {num_frames} frames, but the motion module knows at most {limit}. Make a shorter clip, or "
+            f"put the node 'Context Windows (Manual)' (dim 0, context_length 16) between the motion module and the sampler")
+
+
+def _check_fit(model: ModelPatcher, motion: LoadedMotion) -> None:
+    """Compare the channels at every site before anything is changed."""
+    unet = model.get_model_object("diffusion_model")
+    refusal = f"motion module '{motion.name}' ({motion.family}) does not fit this MODEL: "
+    advice = "; use it with a Stable Diffusion 1.5 checkpoint"
+    if not isinstance(unet, UNetModel):
+        raise ValueError(f"{refusal}it needs a UNet, the MODEL is a {type(unet).__name__}{advice}")
+    levels, found = len(motion.config.channels), len(unet.input_blocks) / BLOCKS_PER_LEVEL
+    if levels != found:
+        raise ValueError(f"{refusal}it has {levels} levels, the UNet has {found:g}{advice}")
+    blocks = _blocks(unet)
+    for block, site in motion.patcher.model.sites().items():
+        expected, found = site.norm.num_channels, _channels(blocks[block])
+        if found != expected:
+            raise ValueError(f"{refusal}at the UNet's {block[0]} block {block[1]} it has {expected} channels, "
+                             f"the UNet has {found}{advice}")
+
+
+def _blocks(unet: UNetModel) -> dict:
+    named = {("input", i): block for i, block in enumerate(unet.input_blocks)}
+    named["middle", 0] = unet.middle_block
+    return named | {("output", i): block for i, block in enumerate(unet.output_blocks)}
+
+
+def _channels(block) -> int | None:
+    """Return the channels that a UNet block's resnet puts out."""
+    return next((layer.out_channels for layer in block or () if isinstance(layer, ResBlock)), None)
+
+
+def _bare_blocks(unet: UNetModel) -> frozenset[tuple[str, int]]:
+    return frozenset(name for name, block in _blocks(unet).items()
+                     if not any(isinstance(layer, SpatialTransformer) for layer in block))

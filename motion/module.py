@@ -1,0 +1,174 @@
+"""The temporal network: one transformer over time after every spatial block of the UNet (AnimateDiff, Guo et al. 2023)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+DOWN_SITES, UP_SITES = 2, 3
+"""Sites in a level on the way down and on the way up: one after each resnet."""
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """The shape of a motion module."""
+
+    channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    """Channels of each UNet level, from the finest to the deepest."""
+    mid_block: bool = True
+    """Whether there is a site in the middle block; AnimateDiff v1 and v3 have none."""
+    heads: int = 8
+    """Attention heads at every site."""
+    max_frames: int = 64
+    """The most frames that the position encoding knows."""
+
+    def __post_init__(self) -> None:
+        for channels in self.channels:
+            if channels % 32 or channels % self.heads:
+                raise ValueError(f"{channels} channels do not divide into 32 groups and {self.heads} heads")
+        if self.max_frames < 1:
+            raise ValueError(f"max_frames is {self.max_frames}; a clip has at least 1 frame")
+
+
+class MotionModule(nn.Module):
+    """All temporal transformers of one UNet.
+
+    `ops` gives the layer classes: torch.nn, or the host's operations, which cast weights as they are used.
+    """
+
+    def __init__(self, config: MotionConfig, ops=nn, dtype: torch.dtype | None = None, device=None) -> None:
+        super().__init__()
+        self.config = config
+
+        def level(channels: int, sites: int) -> nn.Module:
+            block = nn.Module()
+            block.motion_modules = nn.ModuleList(
+                TemporalTransformer(channels, config.heads, config.max_frames, ops, dtype, device) for _ in range(sites))
+            return block
+
+        self.down_blocks = nn.ModuleList(level(channels, DOWN_SITES) for channels in config.channels)
+        self.mid_block = level(config.channels[-1], 1) if config.mid_block else None
+        self.up_blocks = nn.ModuleList(level(channels, UP_SITES) for channels in reversed(config.channels))
+
+    def set_positions(self, tables: dict[int, Tensor]) -> None:
+        """Replace the sinusoid by a file's own tables, (max_frames, channels), by their channels."""
+        for module in self.modules():
+            if isinstance(module, TemporalAttention):
+                module.positions.copy_(tables[module.positions.shape[1]])
+
+    def activation_share(self) -> float:
+        """Return this module's working memory as a share of the UNet's own.
+
+        At the finest level both hold a feed-forward layer of the same tokens and channels at their widest; a temporal
+        site adds its copy of the features in the other layout, beside the UNet's.
+        """
+        return 0.25
+
+    def sites(self) -> dict[tuple[str, int], TemporalTransformer]:
+        """Return every site by the UNet block that it follows, named as the host does: ("input", 1), ("middle", 0), ..."""
+        found = {("input", (DOWN_SITES + 1) * b + j + 1): site
+                 for b, level in enumerate(self.down_blocks) for j, site in enumerate(level.motion_modules)}
+        if self.mid_block is not None:
+            found["middle", 0] = self.mid_block.motion_modules[0]
+        return found | {("output", UP_SITES * b + j): site
+                        for b, level in enumerate(self.up_blocks) for j, site in enumerate(level.motion_modules)}
+
+
+class TemporalTransformer(nn.Module):
+    """Attend over the frames of each clip, at each place of the image on its own.
+
+    With `proj_out` at zero it is the identity, which is how training starts (`reset_output`).
+    """
+
+    def __init__(self, channels: int, heads: int, max_frames: int, ops=nn, dtype=None, device=None) -> None:
+        super().__init__()
+        at = {"dtype": dtype, "device": device}
+        self.norm = ops.GroupNorm(32, channels, eps=1e-6, **at)
+        self.proj_in = ops.Linear(channels, channels, **at)
+        self.attentions = nn.ModuleList(TemporalAttention(channels, heads, max_frames, ops, **at) for _ in range(2))
+        self.ff_norm = ops.LayerNorm(channels, **at)
+        self.ff_in = ops.Linear(channels, 8 * channels, **at)
+        self.ff_out = ops.Linear(4 * channels, channels, **at)
+        self.proj_out = ops.Linear(channels, channels, **at)
+
+    def reset_output(self) -> None:
+        """Make this site the identity."""
+        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.proj_out.bias)
+
+    def forward(self, x: Tensor, num_frames: int, strength: float = 1.0) -> Tensor:
+        """Return `x` plus `strength` times what time adds to it.
+
+        Args:
+            x: Features of whole clips, (b f) c h w.
+            num_frames: f, the frames of a clip.
+            strength: Factor on the module's contribution; 1 is as trained.
+        """
+        frames, channels, height, width = x.shape
+        clips = frames // num_frames
+        # The one layout change on the way in, (b f) c h w -> (b h w) f c, made contiguous: strided rows halve the
+        # speed of every matrix product that follows.
+        h = self.norm(x).view(clips, num_frames, channels, height * width).permute(0, 3, 1, 2)
+        h = h.reshape(clips * height * width, num_frames, channels)
+        h = torch.cat([self.rows(part) for part in h.split(_rows_at_once(h))]) if _rows_at_once(h) < len(h) else self.rows(h)
+        # The one on the way out is read in place by the addition.
+        h = h.view(clips, height * width, num_frames, channels).permute(0, 2, 3, 1)
+        return torch.add(x.view(clips, num_frames, channels, height * width), h, alpha=strength).view_as(x)
+
+    def rows(self, h: Tensor) -> Tensor:
+        """Run the transformer on rows (b h w) f c; rows do not see each other."""
+        h = self.proj_in(h)
+        for attention in self.attentions:
+            h = _add(h, attention(h))
+        value, gate = self.ff_in(self.ff_norm(h)).chunk(2, dim=-1)
+        h = _add(h, self.ff_out(_multiply(F.gelu(gate), value)))
+        return self.proj_out(h)
+
+
+class TemporalAttention(nn.Module):
+    """Self-attention over time, with sinusoidal positions."""
+
+    def __init__(self, channels: int, heads: int, max_frames: int, ops=nn, dtype=None, device=None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = ops.LayerNorm(channels, dtype=dtype, device=device)
+        self.to_qkv = ops.Linear(channels, 3 * channels, bias=False, dtype=dtype, device=device)
+        self.to_out = ops.Linear(channels, channels, dtype=dtype, device=device)
+        self.register_buffer("positions", sinusoid(max_frames, channels), persistent=False)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return the update of rows (b h w) f c, without the residual."""
+        rows, frames, channels = h.shape
+        h = _add(self.norm(h), self.positions[:frames].to(h))
+        # (r, f, 3 n d) -> three of (r, n, f, d), as views
+        q, k, v = self.to_qkv(h).view(rows, frames, 3, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
+        h = F.scaled_dot_product_attention(q, k, v)
+        return self.to_out(h.transpose(1, 2).reshape(rows, frames, channels))
+
+
+def sinusoid(length: int, channels: int) -> Tensor:
+    """Return the position encoding (Vaswani et al. 2017), (length, channels): sine at even channels, cosine at odd."""
+    position = torch.arange(length).unsqueeze(1)
+    frequency = torch.exp(torch.arange(0, channels, 2) * (-math.log(10000.0) / channels))
+    table = torch.empty(length, channels)
+    table[:, 0::2] = torch.sin(position * frequency)
+    table[:, 1::2] = torch.cos(position * frequency)
+    return table
+
+
+def _rows_at_once(h: Tensor) -> int:
+    return len(h)
+
+
+def _add(a: Tensor, b: Tensor) -> Tensor:
+    """Return a + b, in a's memory unless autograd needs that."""
+    return a + b if torch.is_grad_enabled() else a.add_(b)
+
+
+def _multiply(a: Tensor, b: Tensor) -> Tensor:
+    """Return a * b, in a's memory unless autograd needs that."""
+    return a * b if torch.is_grad_enabled() else a.mul_(b)

@@ -1,0 +1,29 @@
+"""The node that loads the embedded demo model."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+
+class LoadDemoModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_LoadDemoModel",
+            display_name="Load Demo Model",
+            category="AnimateLCM",
+            description="Loads the tiny model that comes with this pack; it draws coloured shapes, 128 x 128 pixels.",
+            search_aliases=["animatelcm example", "test model", "tiny"],
+            inputs=[],
+            outputs=[
+                io.Model.Output(tooltip="For Apply Motion Module with the motion file 'demo (embedded)'."),
+                io.Clip.Output(tooltip="For CLIP Text Encode. Say for example: a blue circle moving right."),
+                io.Vae.Output(tooltip="For VAE Decode and VAE Encode."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        from ..host.tiny import load_demo_model
+
+        return io.NodeOutput(*load_demo_model())

@@ -1,0 +1,64 @@
+"""Nodes that load a motion module and put it into a MODEL."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..host.folders import motion_files, motion_path
+from ..host.motion import apply_motion, load_motion
+from ..samplers.schedules import SCHEDULES
+
+MotionModuleSocket = io.Custom("ANIMATELCM_MOTION_MODULE")
+AUTO, KEEP = "auto", "keep the model's own"
+
+
+class LoadMotionModule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_LoadMotionModule",
+            display_name="Load Motion Module",
+            category="AnimateLCM",
+            description="Loads a motion module: AnimateLCM, AnimateDiff v1 to v3, or a diffusers MotionAdapter.",
+            search_aliases=["animatediff loader", "animatelcm", "motion model", "temporal"],
+            inputs=[io.Combo.Input(
+                "motion_file", options=motion_files(),
+                tooltip="A .safetensors or .ckpt file in models/animatediff_models. 'demo (embedded)' belongs to the "
+                        "demo model. AnimateLCM_sd15_t2v.ckpt is recommended for Stable Diffusion 1.5 checkpoints.")],
+            outputs=[MotionModuleSocket.Output(display_name="motion_module", tooltip="For Apply Motion Module.")],
+        )
+
+    @classmethod
+    def execute(cls, motion_file: str) -> io.NodeOutput:
+        return io.NodeOutput(load_motion(motion_path(motion_file)))
+
+
+class ApplyMotionModule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_ApplyMotionModule",
+            display_name="Apply Motion Module",
+            category="AnimateLCM",
+            description="Makes a Stable Diffusion 1.5 MODEL treat its latent batch as the frames of one video.",
+            search_aliases=["use animatediff", "animatelcm", "motion module", "video"],
+            inputs=[
+                io.Model.Input("model", tooltip="A Stable Diffusion 1.5 MODEL, before or after its LoRAs."),
+                MotionModuleSocket.Input("motion_module", tooltip="From Load Motion Module."),
+                io.Float.Input(
+                    "motion_strength", default=1.0, min=0.0, max=10.0, step=0.05,
+                    tooltip="Factor on what the motion module adds, 0 to 10, without unit. 1 is as trained; "
+                            "0.8 to 1.2 is useful; 0 makes every frame on its own."),
+                io.Combo.Input(
+                    "schedule", options=[AUTO, *SCHEDULES, KEEP], default=AUTO,
+                    tooltip="Noise schedule to sample with. 'auto' takes the one that the motion file was trained "
+                            "with, which is right nearly always; the wrong one gives dark or washed-out videos."),
+            ],
+            outputs=[io.Model.Output(
+                tooltip="For any sampler. Frames are the latent batch: 16 in Empty Latent Image make 16 frames.")],
+        )
+
+    @classmethod
+    def execute(cls, model, motion_module, motion_strength: float, schedule: str) -> io.NodeOutput:
+        name = motion_module.schedule if schedule == AUTO else schedule
+        return io.NodeOutput(apply_motion(model, motion_module, motion_strength, SCHEDULES.get(name)))

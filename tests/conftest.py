@@ -1,0 +1,21 @@
+"""Make the pack importable as `animatelcm`, with the host beside it."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _register() -> None:
+    spec = importlib.util.spec_from_file_location("standalone", ROOT / "standalone.py")
+    standalone = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(standalone)
+    if not os.environ.get(standalone.HOST_VARIABLE):
+        raise pytest.UsageError(f"run `python dev.py test`, or name a ComfyUI folder in {standalone.HOST_VARIABLE}")
+    standalone.register()
+
+
+_register()
