@@ -1,0 +1,120 @@
+"""Tiny models with random weights, and short ways to sample from them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import comfy.model_base
+import comfy.sample
+import comfy.samplers
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor, nn
+
+from ..demo.vocabulary import CONTEXT_DIM
+from ..host import tiny
+from ..host.motion import LoadedMotion, load_motion
+from ..motion.files import write_motion_file
+from ..motion.module import MotionConfig, MotionModule
+
+FAMILY = SCHEDULE = "AnimateLCM text-to-video"
+CONFIG = MotionConfig(channels=tiny.MOTION_CONFIG.channels, heads=8)
+"""Fits the tiny UNet; released files have 8 heads, and none says so."""
+
+
+class TinyEps(tiny.TinySD15):
+    """The tiny model with the prediction type of Stable Diffusion 1.5."""
+
+    def model_type(self, state_dict, prefix=""):
+        return comfy.model_base.ModelType.EPS
+
+
+def randomise(module: nn.Module, seed: int) -> nn.Module:
+    """Give every parameter random values that keep activations near one; nothing stays at zero."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim > 1:
+                parameter.copy_(noise / parameter[0].numel() ** 0.5)
+            else:
+                parameter.copy_(0.1 * noise + ("norm" in name and name.endswith("weight")))
+    return module
+
+
+@functools.cache
+def unet_weights(seed: int = 0) -> dict[str, Tensor]:
+    """Return random weights of the tiny UNet."""
+    return randomise(tiny.new_unet(seed), seed).state_dict()
+
+
+def tiny_model(seed: int = 0) -> ModelPatcher:
+    """Return a MODEL: SD1.5's layout in miniature, random weights, predicts eps."""
+    return model_from(TinyEps, unet_weights(seed))
+
+
+def model_from(kind: type, weights: dict[str, Tensor]) -> ModelPatcher:
+    """Return the MODEL that a host's model config makes of UNet weights."""
+    config = kind(kind.unet_config)
+    config.set_inference_dtype(torch.float32, None)
+    model = config.get_model({}, device=None)
+    model.diffusion_model.load_state_dict(weights, strict=True)
+    return comfy.model_patcher.CoreModelPatcher(
+        model, load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device())
+
+
+def motion_module(config: MotionConfig = CONFIG, seed: int = 1) -> MotionModule:
+    """Return a motion module with random weights, output layers included."""
+    return randomise(MotionModule(config), seed).eval()
+
+
+def motion_file(folder: Path, config: MotionConfig = CONFIG, seed: int = 1) -> Path:
+    """Write a motion file with random weights."""
+    path = folder / f"motion-{seed}.safetensors"
+    write_motion_file(path, motion_module(config, seed).state_dict(), FAMILY, SCHEDULE, config)
+    return path
+
+
+def loaded_motion(folder: Path, config: MotionConfig = CONFIG, seed: int = 1) -> LoadedMotion:
+    """Return a motion module with random weights, through a file."""
+    return load_motion(motion_file(folder, config, seed))
+
+
+def conditioning(seed: int, tokens: int = 5, channels: int = CONTEXT_DIM) -> list:
+    """Return a random CONDITIONING."""
+    return [[torch.randn(1, tokens, channels, generator=torch.Generator().manual_seed(seed)), {}]]
+
+
+def noise_for(num_frames: int, seed: int = 0, size: int = 8) -> Tensor:
+    """Return noise for a clip, f c h w."""
+    return torch.randn(num_frames, 4, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def run(model: ModelPatcher, num_frames: int = 4, steps: int = 2, cfg: float = 1.0, sampler: str = "euler",
+        seed: int = 0, callback=None) -> Tensor:
+    """Sample a clip from a MODEL with the host's own sampler, as KSampler does."""
+    noise = noise_for(num_frames, seed)
+    with torch.inference_mode():
+        return comfy.sample.sample(
+            model, noise, steps, cfg, sampler, "simple", conditioning(1), conditioning(2), torch.zeros_like(noise),
+            disable_pbar=True, seed=seed, callback=callback)
+
+
+def record_calls(model: ModelPatcher) -> list[tuple[tuple[int, ...], list[float]]]:
+    """Return a list that every call of this MODEL's UNet adds the shape of x and the timesteps to."""
+    calls = []
+
+    def note(executor, x, timesteps, *args, **kwargs):
+        calls.append((tuple(x.shape), timesteps.tolist()))
+        return executor(x, timesteps, *args, **kwargs)
+
+    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "test", note)
+    return calls
+
+
+def relative_rms(value: Tensor, reference: Tensor) -> float:
+    """Return the RMS of the difference over the RMS of the reference."""
+    return ((value - reference).double().pow(2).mean().sqrt() / reference.double().pow(2).mean().sqrt()).item()
