@@ -1,0 +1,164 @@
+"""Everything that a developer or a curious newcomer runs. Needs Python 3.10 or newer, nothing else.
+
+    python dev.py demo ["a red square moving left"]    make a short video with the embedded demo model
+    python dev.py serve                                ComfyUI with this pack, for the browser
+    python dev.py test [pytest arguments]              the tests
+    python dev.py browser                              open and run the example workflow in headless Chromium
+    python dev.py bench                                the benchmarks
+    python dev.py obedience                            how well the demo model follows its prompts
+    python dev.py train-demo                           train the demo model anew
+
+All take these options:
+    --host PATH          a ComfyUI folder of your own (or set COMFYUI_PATH); else a pinned one is fetched
+    --host-version X     another pinned ComfyUI: 0.30.0 (the default), 0.27.0, 0.24.1, 0.18.2 or 0.16.3
+    --python PATH        the Python of your own ComfyUI, if it is not found by itself
+
+What is downloaded and installed goes to the folder .dev, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+if sys.version_info < (3, 10):  # noqa: UP036 - an older Python comes this far, and should say what is wrong
+    sys.exit(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}")
+
+from client.api import ComfyClient, RunError
+from client.console import StatusLine
+from client.workflow import WorkflowError, load, set_seed, set_text, to_prompt, with_values
+from dev_tools import environment, hosts
+from dev_tools.server import PACK_NAME, Host, Server, ServerError, arguments, make_base, start, stop, stop_on_signals
+
+ROOT = Path(__file__).resolve().parent
+DEV = ROOT / ".dev"
+DEMO_WORKFLOW = ROOT / "example_workflows" / "text_to_video_demo.json"
+MODULES = {"bench": "benchmarks.bench", "obedience": "demo.obedience", "train-demo": "demo.train"}
+
+
+def prepare(options: argparse.Namespace, purpose: str = "run") -> Host:
+    """Return a host that can run, after downloading and installing what is missing."""
+    own = options.host or (None if options.host_version else os.environ.get("COMFYUI_PATH"))
+    if own is not None:
+        path = Path(own).resolve()
+        version = hosts.version_of(path)
+        python = options.python or environment.find_python(path, purpose)
+        if python is not None:
+            return Host(path, Path(python), version)
+    base_python = environment.make_venv(DEV / "venv")
+    reference = hosts.obtain(hosts.REFERENCE, DEV / "hosts", base_python)
+    if own is None:
+        version = options.host_version or hosts.REFERENCE
+        path = hosts.obtain(version, DEV / "hosts", base_python)
+    if path == reference:
+        environment.install(base_python, reference, ROOT, purpose)
+        return Host(path, base_python, version)
+    # A host of another version, or one without a usable Python: a small layer over the environment of the reference.
+    environment.install(base_python, reference, ROOT, purpose)
+    name = version if own is None else hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    python = environment.layer_on(DEV / f"venv-{name}", DEV / "venv")
+    environment.install(python, path, ROOT, "run")
+    return Host(path, python, version)
+
+
+def demo(options: argparse.Namespace, rest: list[str]) -> None:
+    """Make one video with the embedded model, through the server's HTTP interface."""
+    parser = argparse.ArgumentParser(prog="dev.py demo")
+    parser.add_argument("prompt", nargs="?", default="a red square moving left")
+    parser.add_argument("--seed", type=int, help="another seed gives another video of the same prompt")
+    parser.add_argument("--workflow", type=Path, default=DEMO_WORKFLOW)
+    parser.add_argument("--output", type=Path, default=ROOT / "output")
+    chosen = parser.parse_args(rest)
+    host = prepare(options)
+    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT})
+    with StatusLine() as status:
+        server = Server(host, base, on_wait=lambda s: status.show(f"starting ComfyUI {host.version}: {s:.0f} s"))
+        with server:
+            client = ComfyClient(server.url)
+            nodes = client.object_info()
+            workflow = load(chosen.workflow)
+            prompt = to_prompt(workflow, nodes)
+            set_text(prompt, chosen.prompt)
+            if chosen.seed is not None:
+                set_seed(prompt, chosen.seed)
+            try:
+                outputs = client.run(prompt, with_values(workflow, prompt, nodes), status.progress)
+                video = fetch_video(client, outputs, chosen.output, chosen.prompt)
+            except (RunError, ConnectionError) as error:
+                raise ServerError(f"{error}\nThe end of {server.log}:\n{server.log_tail()}") from error
+    sheet = video.with_suffix(".png")
+    subprocess.run([host.python, ROOT / "dev_tools" / "contact_sheet.py", video, sheet], check=True)
+    print(f"contact sheet: {sheet}\nvideo: {video}", flush=True)
+
+
+def fetch_video(client: ComfyClient, outputs: dict, folder: Path, prompt: str) -> Path:
+    """Download the video of a run, under a name made of its prompt, and return where it is."""
+    saved = [entry for node in outputs.values() for entries in node.values() if isinstance(entries, list)
+             for entry in entries if isinstance(entry, dict) and str(entry.get("filename", "")).endswith(".mp4")]
+    if not saved:
+        raise RunError("the workflow saved no .mp4; it has to end in a Save Video node")
+    name = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:80] or "video"
+    return client.download(saved[0], folder.resolve() / f"{name}.mp4")
+
+
+def serve(options: argparse.Namespace, rest: list[str]) -> None:
+    """Run the host with the pack until Ctrl-C. What follows on the command line is handed to ComfyUI's main.py."""
+    parser = argparse.ArgumentParser(prog="dev.py serve", epilog="Other options are handed to ComfyUI's main.py.")
+    parser.add_argument("--port", type=int, default=8188)
+    chosen, extra = parser.parse_known_args(rest)
+    host = prepare(options)
+    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT})
+    print(f"ComfyUI {host.version}: http://127.0.0.1:{chosen.port} (Ctrl-C ends it). Its files: {base}", flush=True)
+    process = start(arguments(host, base, chosen.port, tuple(extra)))
+    try:
+        process.wait()
+    finally:
+        stop(process)
+    sys.exit(process.returncode)
+
+
+def in_host(options: argparse.Namespace, purpose: str, *command: str) -> None:
+    """Run a Python command with the host's Python and packages, and end with its exit status."""
+    host = prepare(options, purpose)
+    variables = dict(os.environ, COMFYUI_PATH=str(host.path))
+    sys.exit(subprocess.run([host.python, *command], cwd=ROOT, env=variables).returncode)
+
+
+def main() -> None:
+    """Read the command line and do what it says."""
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    common.add_argument("--host", type=Path)
+    common.add_argument("--host-version", choices=tuple(hosts.RELEASES))
+    common.add_argument("--python", type=Path)
+    command, *words = sys.argv[1:] or ["--help"]
+    options, rest = common.parse_known_args(words)
+    stop_on_signals()
+    if command == "demo":
+        demo(options, rest)
+    elif command == "serve":
+        serve(options, rest)
+    elif command == "test":
+        in_host(options, "test", "-m", "pytest", *rest)
+    elif command == "browser":
+        in_host(options, "browser", "standalone.py", "dev_tools.browser_check", *rest)
+    elif command in MODULES:
+        in_host(options, "run", "standalone.py", MODULES[command], *rest)
+    else:
+        print(__doc__)
+        sys.exit(0 if command in ("-h", "--help", "help") else 2)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (environment.SetupError, hosts.HostError, ServerError, WorkflowError, RunError) as error:
+        sys.exit(f"error: {error}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"error: {' '.join(map(str, error.cmd))} failed with exit status {error.returncode}")
+    except KeyboardInterrupt:
+        sys.exit(130)

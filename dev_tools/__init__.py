@@ -1,0 +1,1 @@
+"""What `dev.py` is made of: environments, hosts, the server process. Standard library only."""
