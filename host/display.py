@@ -1,0 +1,19 @@
+"""Short texts on a node in the web page."""
+
+from __future__ import annotations
+
+import sys
+
+from comfy_api.latest import io
+
+
+def show_text(node: type[io.ComfyNode], text: str) -> None:
+    """Show a line of text on the node that is being executed; its schema must list `io.Hidden.unique_id`.
+
+    Does nothing without a running ComfyUI: a script that calls a node directly has no page to show it on.
+    """
+    # Importing the host's server module would start loading all of its nodes.
+    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    node_id = getattr(node.hidden, "unique_id", None)
+    if server is not None and node_id is not None:
+        server.send_progress_text(text, node_id)

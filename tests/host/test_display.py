@@ -1,0 +1,28 @@
+"""Texts on nodes."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+from animatelcm.host.display import show_text
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What a running host's server is asked to show."""
+    messages = []
+    server = SimpleNamespace(send_progress_text=lambda text, node_id: messages.append((text, node_id)))
+    monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=server)))
+    return messages
+
+
+def test_text_goes_to_the_node_that_is_executed(sent):
+    show_text(SimpleNamespace(hidden=SimpleNamespace(unique_id="12")), "timesteps 999 499")
+    assert sent == [("timesteps 999 499", "12")]
+
+
+def test_a_node_called_from_a_script_shows_nothing(sent, monkeypatch):
+    show_text(SimpleNamespace(hidden=None), "timesteps 999 499")
+    monkeypatch.delitem(sys.modules, "server")
+    show_text(SimpleNamespace(hidden=SimpleNamespace(unique_id="12")), "timesteps 999 499")
+    assert sent == []
