@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from client.api import ComfyClient, RunError
+from client.api import ComfyClient, RunError, saved_files
 from client.console import StatusLine
 from client.workflow import WorkflowError, is_graph, load, set_seed, set_text, set_value, to_prompt, with_values
 
@@ -49,12 +49,6 @@ def variants(prompt: dict[str, Any], texts: list[str], seeds: list[int]) -> Iter
         yield ", ".join(part for part in parts if part is not None) or "as saved", prompt
 
 
-def files_of(outputs: dict[str, Any]) -> list[dict[str, str]]:
-    """Return every saved file in a run's outputs; previews, which are of type `temp`, are left out."""
-    return [entry for node in outputs.values() for entries in node.values() if isinstance(entries, list)
-            for entry in entries if isinstance(entry, dict) and entry.get("type") == "output" and "filename" in entry]
-
-
 def unused(path: Path) -> Path:
     """Return a path that does not exist yet: this one, or the same with a number."""
     numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
@@ -80,7 +74,7 @@ def main() -> None:
         with StatusLine() as status:
             graph = with_values(workflow, variant, nodes) if is_graph(workflow) else None
             outputs = client.run(variant, graph, status.progress)
-        for entry in files_of(outputs):
+        for entry in saved_files(outputs):
             print(client.download(entry, unused(options.output / Path(entry["filename"]).name)), flush=True)
 
 

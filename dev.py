@@ -29,7 +29,7 @@ from pathlib import Path
 if sys.version_info < (3, 10):  # noqa: UP036 - an older Python comes this far, and should say what is wrong
     sys.exit(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}")
 
-from client.api import ComfyClient, RunError
+from client.api import ComfyClient, RunError, saved_files
 from client.console import StatusLine
 from client.workflow import WorkflowError, load, set_seed, set_text, to_prompt, with_values
 from dev_tools import environment, hosts
@@ -98,8 +98,7 @@ def demo(options: argparse.Namespace, rest: list[str]) -> None:
 
 def fetch_video(client: ComfyClient, outputs: dict, folder: Path, prompt: str) -> Path:
     """Download the video of a run, under a name made of its prompt, and return where it is."""
-    saved = [entry for node in outputs.values() for entries in node.values() if isinstance(entries, list)
-             for entry in entries if isinstance(entry, dict) and str(entry.get("filename", "")).endswith(".mp4")]
+    saved = [entry for entry in saved_files(outputs) if entry["filename"].endswith(".mp4")]
     if not saved:
         raise RunError("the workflow saved no .mp4; it has to end in a Save Video node")
     name = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:80] or "video"

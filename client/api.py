@@ -44,6 +44,10 @@ class ComfyClient:
         """Return the description of every node that the server knows."""
         return self._json("/object_info")
 
+    def templates(self) -> dict[str, list[str]]:
+        """Return the example workflows that the server's node packs bring, {pack: names}."""
+        return self._json("/workflow_templates")
+
     def queue(self, prompt: dict[str, Any], workflow: dict[str, Any] | None = None) -> str:
         """Queue a prompt in API format and return its id.
 
@@ -96,10 +100,14 @@ class ComfyClient:
 
     def download(self, result: dict[str, str], target: Path) -> Path:
         """Fetch one saved file, an entry of a run's outputs, and return where it lies now."""
-        names = {key: result.get(key, "") for key in ("filename", "subfolder", "type")}
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(self._fetch("/view?" + urllib.parse.urlencode(names)))
+        target.write_bytes(self.fetch_file(result))
         return target
+
+    def fetch_file(self, result: dict[str, str]) -> bytes:
+        """Return the content of one saved file, an entry of a run's outputs."""
+        names = {key: result.get(key, "") for key in ("filename", "subfolder", "type")}
+        return self._fetch("/view?" + urllib.parse.urlencode(names))
 
     def _messages(self, prompt_id: str) -> Iterator[dict[str, Any]]:
         """Yield the server's messages until the run has ended. The history has the last word, not the messages:
@@ -159,6 +167,12 @@ class ComfyClient:
             raise RunError(refusal) from None
         except urllib.error.URLError as error:
             raise ConnectionError(f"no ComfyUI answers at {self.url}: {error.reason}") from None
+
+
+def saved_files(outputs: dict[str, Any]) -> list[dict[str, str]]:
+    """Return every saved file in a run's outputs; previews, which are of type `temp`, are left out."""
+    return [entry for node in outputs.values() for entries in node.values() if isinstance(entries, list)
+            for entry in entries if isinstance(entry, dict) and entry.get("type") == "output" and "filename" in entry]
 
 
 def _explain(answer: dict[str, Any], prompt: dict[str, Any]) -> str:
