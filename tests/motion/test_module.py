@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from animatelcm.motion import module
 from animatelcm.motion.module import MotionConfig, MotionModule, TemporalTransformer, sinusoid
 from animatelcm.tests.support import motion_module, randomise
 from torch.nn import functional as F
@@ -154,11 +155,26 @@ def test_gradients_are_those_of_the_plain_reference(num_frames):
 
 
 def test_float32_training_gradients_are_finite_everywhere():
-    module = motion_module(MotionConfig(channels=(32, 64), heads=4, max_frames=8)).train()
+    network = motion_module(MotionConfig(channels=(32, 64), heads=4, max_frames=8)).train()
     loss = sum(transformer(torch.randn(8, transformer.norm.num_channels, 2, 2), 4).square().mean()
-               for transformer in module.sites().values())
+               for transformer in network.sites().values())
     loss.backward()
-    assert all(parameter.grad.isfinite().all() and parameter.grad.ne(0).any() for parameter in module.parameters())
+    assert all(parameter.grad.isfinite().all() and parameter.grad.ne(0).any() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
+def test_rows_in_small_parts_are_the_same_rows(mode, monkeypatch):
+    transformer, x = site(), clips(2)
+    with mode():
+        whole = transformer(x, FRAMES)
+        monkeypatch.setattr(module, "rows_at_once", lambda *shape: 5)
+        torch.testing.assert_close(transformer(x, FRAMES), whole)
+
+
+def test_rows_run_together_within_bounds():
+    assert module.rows_at_once(16, 320, 4, "cpu") * 16 * 8 * 320 * 4 <= module.WIDEST["cpu"]
+    assert module.rows_at_once(64, 10**9, 4, "cpu") == 1
+    assert module.rows_at_once(1, 32, 1, "some other device") == module.MOST_ROWS < 65536
 
 
 @torch.no_grad()
@@ -168,9 +184,9 @@ def test_one_frame_is_a_clip_too():
 
 
 def test_positions_are_not_weights():
-    module = MotionModule(MotionConfig(channels=(32, 64)))
-    assert not any("positions" in key for key in module.state_dict())
-    assert not any("positions" in name for name, _ in module.named_parameters())
+    network = MotionModule(MotionConfig(channels=(32, 64)))
+    assert not any("positions" in key for key in network.state_dict())
+    assert not any("positions" in name for name, _ in network.named_parameters())
 
 
 def test_the_sinusoid_is_that_of_the_transformer():
@@ -184,12 +200,12 @@ def test_the_sinusoid_is_that_of_the_transformer():
 
 def test_a_module_of_stable_diffusion_size_has_21_sites_and_453_million_weights():
     with torch.device("meta"):
-        module = MotionModule(MotionConfig())
-    sites = module.sites()
+        network = MotionModule(MotionConfig())
+    sites = network.sites()
     inputs, outputs = [1, 2, 4, 5, 7, 8, 10, 11], range(12)
     assert set(sites) == {("input", i) for i in inputs} | {("middle", 0)} | {("output", i) for i in outputs}
     assert len({id(transformer) for transformer in sites.values()}) == 21
-    assert sum(parameter.numel() for parameter in module.parameters()) == pytest.approx(453e6, rel=2e-3)
+    assert sum(parameter.numel() for parameter in network.parameters()) == pytest.approx(453e6, rel=2e-3)
     widths = {key: transformer.norm.num_channels for key, transformer in sites.items()}
     assert [widths["input", i] for i in inputs] == [320, 320, 640, 640, 1280, 1280, 1280, 1280]
     assert [widths["output", i] for i in outputs] == [1280] * 6 + [640] * 3 + [320] * 3
