@@ -136,8 +136,10 @@ def _pip(python: Path, arguments: list[str]) -> None:
     # pip lists every package that is there already; only what it does is of interest.
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace") as pip:
         for line in pip.stdout:
-            if line.startswith(("Downloading", "  Downloading", "Installing", "Successfully", "ERROR")):
-                print("  " + line.strip(), flush=True)
+            if line.startswith("Installing collected packages"):
+                print(f"  unpacking {line.count(',') + 1} packages, a minute or two without further news", flush=True)
+            elif line.startswith(("Downloading", "  Downloading", "Successfully", "ERROR")):
+                print("  " + line.strip()[:160], flush=True)
     if pip.returncode:
         raise SetupError(f"pip failed with exit status {pip.returncode}; what it said is above. "
                          "Check the network connection and the free disk space, then run the command again.")
