@@ -237,7 +237,7 @@ def train_motion(folder: Path, seed: int, steps: int) -> None:
     for site in network.sites().values():
         site.reset_output()
     options = run_options(network, image.unet, world.FRAMES)
-    stage = Stage("motion", network, lambda step: motion_loss(network, image, options, seed, step), steps, 7e-4)
+    stage = Stage("motion", network, lambda step: motion_loss(network, image, options, seed, step), steps, 1e-3)
     weights = {name: weight.half() for name, weight in train(stage, folder).items()}
     write_motion_file(WEIGHTS / "motion.safetensors", weights, family="AnimateDiff", schedule="AnimateDiff",
                       config=tiny.MOTION_CONFIG)
@@ -250,7 +250,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("output") / "train-demo", help="where checkpoints go")
     parser.add_argument("--codec-steps", type=int, default=2_000)
     parser.add_argument("--image-steps", type=int, default=10_000)
-    parser.add_argument("--motion-steps", type=int, default=6_000)
+    parser.add_argument("--motion-steps", type=int, default=3_000)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name in arguments.stages:

@@ -75,12 +75,17 @@ def load_motion(path: str | Path) -> LoadedMotion:
     network = MotionModule(file.config, ops=comfy.ops.manual_cast, dtype=dtype, device=device).eval()
     if file.position_encoding is not None:
         network.set_positions(file.position_encoding)
-    network.requires_grad_(False)
-    patcher = comfy.model_patcher.CoreModelPatcher(
-        network, load_device=comfy.model_management.get_torch_device(), offload_device=device)
+    patcher = motion_patcher(network)
     network.load_state_dict(weights, assign=patcher.is_dynamic())
     patcher.cached_patcher_init = (_load_patcher, (path,))
     return LoadedMotion(Path(path).name, file.family, file.schedule, file.config, patcher)
+
+
+def motion_patcher(network: MotionModule) -> ModelPatcher:
+    """Hand the network to the host, which then loads, offloads and counts it."""
+    return comfy.model_patcher.CoreModelPatcher(
+        network.requires_grad_(False), load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device())
 
 
 def _load_patcher(path: str | Path, disable_dynamic: bool = False) -> ModelPatcher:

@@ -13,6 +13,13 @@ DOWN_SITES, UP_SITES = 2, 3
 """Sites in a level on the way down and on the way up: one after each resnet."""
 
 
+WIDEST = {"cpu": 2**24, "cuda": 2**28}
+"""Bytes of the widest layer of the rows that run together. On a CPU a larger block is given back to the system and
+cleared anew at every call, which costs more than the matrix product that fills it; on a GPU it bounds the memory."""
+MOST_ROWS = 2**15
+"""Some attention kernels take no more than 65,535 sequences at a time."""
+
+
 @dataclass(frozen=True)
 class MotionConfig:
     """The shape of a motion module."""
@@ -110,14 +117,22 @@ class TemporalTransformer(nn.Module):
         """
         frames, channels, height, width = x.shape
         clips = frames // num_frames
-        # The one layout change on the way in, (b f) c h w -> (b h w) f c, made contiguous: strided rows halve the
-        # speed of every matrix product that follows.
-        h = self.norm(x).view(clips, num_frames, channels, height * width).permute(0, 3, 1, 2)
-        h = h.reshape(clips * height * width, num_frames, channels)
-        h = torch.cat([self.rows(part) for part in h.split(_rows_at_once(h))]) if _rows_at_once(h) < len(h) else self.rows(h)
+        # The one layout change on the way in, (b f) c h w -> (b h w) f c. It is made contiguous, since strided rows
+        # halve the speed of every matrix product that follows.
+        h = self.norm(x).view(clips, num_frames, channels, height * width).permute(0, 3, 1, 2).contiguous()
+        h = self._rows_in_parts(h.view(clips * height * width, num_frames, channels))
         # The one on the way out is read in place by the addition.
         h = h.view(clips, height * width, num_frames, channels).permute(0, 2, 3, 1)
         return torch.add(x.view(clips, num_frames, channels, height * width), h, alpha=strength).view_as(x)
+
+    def _rows_in_parts(self, h: Tensor) -> Tensor:
+        """Run `rows` on as many rows at a time as keep its widest layer small; in `h`'s memory unless autograd needs it."""
+        parts = h.split(rows_at_once(*h.shape[1:], h.element_size(), h.device.type))
+        if torch.is_grad_enabled():
+            return torch.cat([self.rows(part) for part in parts])
+        for part in parts:
+            part.copy_(self.rows(part))
+        return h
 
     def rows(self, h: Tensor) -> Tensor:
         """Run the transformer on rows (b h w) f c; rows do not see each other."""
@@ -160,8 +175,9 @@ def sinusoid(length: int, channels: int) -> Tensor:
     return table
 
 
-def _rows_at_once(h: Tensor) -> int:
-    return len(h)
+def rows_at_once(num_frames: int, channels: int, item_size: int, device: str) -> int:
+    """Return how many rows run together, so that the feed-forward layer's 8 c channels stay within WIDEST bytes."""
+    return max(1, min(MOST_ROWS, WIDEST.get(device, WIDEST["cuda"]) // (num_frames * 8 * channels * item_size)))
 
 
 def _add(a: Tensor, b: Tensor) -> Tensor:

@@ -50,9 +50,9 @@ def model():
     return tiny_model()
 
 
-@pytest.fixture
-def motion(tmp_path):
-    return loaded_motion(tmp_path)
+@pytest.fixture(scope="module")
+def motion(tmp_path_factory):
+    return loaded_motion(tmp_path_factory.mktemp("motion"))
 
 
 def apply(model, motion, strength=1.0):
@@ -104,14 +104,15 @@ def test_an_exception_inside_the_unet(model, motion, block):
     assert torch.equal(run(applied), complete)
 
 
-def test_an_exception_inside_the_motion_module(model, motion):
+def test_an_exception_inside_the_motion_module(model, motion, monkeypatch):
     watch = Watch(model)
     applied = apply(model, motion)
-    site = motion.patcher.model.sites()["output", 4]
-    site.forward = None
-    with pytest.raises(TypeError):
+    complete = run(applied)
+    with monkeypatch.context() as broken, pytest.raises(TypeError):
+        broken.setattr(motion.patcher.model.sites()["output", 4], "forward", None)
         run(applied)
     watch.check()
+    assert torch.equal(run(applied), complete)
 
 
 def test_many_runs_in_turn(model, motion, tmp_path):

@@ -1,0 +1,149 @@
+"""Measure what the motion module costs, as ratios inside one run.
+
+    python dev.py bench
+
+The last line is one JSON object: `step_ratio_cfg1` and `step_ratio_cfg1_5` (time of a denoising step with the motion
+module over one without), `flop_ratio` (the same in counted operations), `import_seconds` (of the pack, as the host does
+it) and `peak_memory_ratio` (peak memory of a step with the module over one without, in processes of their own).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from .fill import fill
+
+FRAMES, PIXELS = 16, 128
+STANDALONE = Path(__file__).resolve().parent.parent / "standalone.py"
+UNET_CONFIG = {
+    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 320, "channel_mult": (1, 2, 4, 4),
+    "num_res_blocks": [2, 2, 2, 2], "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0], "transformer_depth_middle": 1,
+    "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "context_dim": 768,
+    "use_spatial_transformer": True, "use_linear_in_transformer": False, "use_temporal_attention": False,
+    "adm_in_channels": None, "use_checkpoint": False, "legacy": False,
+}
+
+
+def build_model():
+    """Return a MODEL of Stable Diffusion 1.5's size with stand-in weights, in float32."""
+    import comfy.model_management
+    import comfy.model_patcher
+    from comfy.supported_models import SD15
+
+    config = SD15(UNET_CONFIG)
+    config.set_inference_dtype(torch.float32, None)
+    model = config.get_model({}, device=None)
+    fill(model.diffusion_model, seed=1)
+    return comfy.model_patcher.CoreModelPatcher(
+        model, load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device())
+
+
+def with_motion(model):
+    """Return a clone of the MODEL with a full-size motion module of stand-in weights."""
+    import comfy.ops
+
+    from ..host.motion import LoadedMotion, apply_motion, motion_patcher
+    from ..motion.module import MotionConfig, MotionModule
+
+    config = MotionConfig()
+    network = fill(MotionModule(config, ops=comfy.ops.manual_cast), seed=2)
+    motion = LoadedMotion("stand-in", "AnimateLCM", "AnimateLCM text-to-video", config, motion_patcher(network))
+    return apply_motion(model, motion, 1.0, None)
+
+
+def step(model, cfg: float, frames: int = FRAMES, pixels: int = PIXELS) -> float:
+    """Run one denoising step as the stock sampler does; return its seconds."""
+    import comfy.sample
+
+    latent = torch.zeros(frames, 4, pixels // 8, pixels // 8)
+    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(0))
+    conds = [[[torch.zeros(1, 77, 768), {}]] for _ in range(2)]
+    start = time.perf_counter()
+    with torch.inference_mode():
+        comfy.sample.sample(model, noise, 1, cfg, "euler", "simple", *conds, latent, seed=0, disable_pbar=True)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def count_flops(model) -> float:
+    with FlopCounterMode(display=False) as counter:
+        step(model, cfg=1.0)
+    return counter.get_total_flops()
+
+
+def step_ratio(bare, moving, cfg: float, runs: int) -> float:
+    """Return the median over pairs of alternating runs of the time with the module over the time without."""
+    step(bare, cfg), step(moving, cfg)
+    pairs = [(step(moving, cfg), step(bare, cfg)) for _ in tqdm(range(runs), desc=f"steps at cfg {cfg}")]
+    return median(a / b for a, b in pairs)
+
+
+def peak_memory(kind: str) -> int:
+    """Return the peak memory in bytes of one step in a process of its own."""
+    command = [sys.executable, str(STANDALONE), "benchmarks.bench", "--peak", kind]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def own_peak(kind: str) -> int:
+    """Run one step in this process and return its peak memory in bytes."""
+    model = build_model()
+    if kind == "motion":
+        model = with_motion(model)
+    step(model, cfg=1.0)
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def import_seconds() -> float:
+    """Return the seconds that the host needs to import the pack and list its nodes, in a process of its own."""
+    code = (
+        "import sys, time, asyncio; sys.path.insert(0, sys.argv[1]); import standalone; standalone.register();"
+        "import nodes, comfy_api.latest;"
+        "start = time.perf_counter();"
+        "import importlib.util as u;"
+        "spec = u.spec_from_file_location('pack', sys.argv[1] + '/__init__.py', submodule_search_locations=[sys.argv[1]]);"
+        "pack = u.module_from_spec(spec); sys.modules['pack'] = pack; spec.loader.exec_module(pack);"
+        "extension = pack.comfy_entrypoint(); asyncio.run(extension.on_load()); asyncio.run(extension.get_node_list());"
+        "print(time.perf_counter() - start)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code, str(STANDALONE.parent)], check=True, capture_output=True, text=True)
+            for _ in range(3)]
+    return median(float(run.stdout.split()[-1]) for run in runs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=7, help="pairs of alternating steps for each figure")
+    parser.add_argument("--peak", choices=["bare", "motion"], help="measure one process's peak memory and print it")
+    arguments = parser.parse_args()
+    if arguments.peak:
+        print(own_peak(arguments.peak))
+        return
+    figures = {"import_seconds": round(import_seconds(), 4)}
+    print("peak memory, each in a process of its own ...", flush=True)
+    figures["peak_memory_ratio"] = round(peak_memory("motion") / peak_memory("bare"), 4)
+    bare = build_model()
+    moving = with_motion(bare)
+    figures["flop_ratio"] = round(count_flops(moving) / count_flops(bare), 4)
+    figures["step_ratio_cfg1"] = round(step_ratio(bare, moving, 1.0, arguments.runs), 4)
+    figures["step_ratio_cfg1_5"] = round(step_ratio(bare, moving, 1.5, arguments.runs), 4)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""Motion files: read every known family into the keys of MotionModule, and write our own."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Size, Tensor
+
+from .containers import AGAIN, MotionFileError, read_tensors
+from .formats import (
+    ANIMATEDIFF,
+    EXPECTED,
+    IMAGE_ENCODER,
+    POSITIONS,
+    SITE,
+    Layout,
+    Signature,
+    count_levels,
+    find_family,
+    find_foreign,
+    find_layout,
+    strip_prefix,
+)
+from .module import MotionConfig, MotionModule, sinusoid
+
+__all__ = ["MotionFile", "MotionFileError", "read_motion_file", "write_motion_file"]
+
+LEVELS = 4
+"""Levels of the UNet of Stable Diffusion 1.5."""
+
+HEADS = 8
+"""Attention heads of every released module; no tensor shows their number."""
+
+COMPUTED_FRAMES = 64
+"""Frames that a module without position tables knows: AnimateLCM's."""
+
+METADATA = "animatelcm."
+"""Prefix of what we write into the metadata of a safetensors file: family, schedule, heads, max_frames."""
+
+SAME_POSITION = 4e-3
+"""Tables closer than this to the sinusoid are the sinusoid: half precision, bfloat16 included, rounds less."""
+
+
+@dataclass(frozen=True)
+class MotionFile:
+    """What a motion file holds, in the terms of this package."""
+
+    family: str
+    """The name of a Family, or what the metadata say."""
+    schedule: str
+    """A key of SCHEDULES in the samplers package, or what the metadata say."""
+    config: MotionConfig
+    weights: dict[str, Tensor]
+    """MotionModule's state dict, in the file's own precision."""
+    image_encoder: dict[str, Tensor] | None
+    """The weights of the image-to-video encoder, with their own names."""
+    position_encoding: dict[int, Tensor] | None
+    """Position tables (frames, c) by c, of the widths where the file's differ from the sinusoid; None as a rule."""
+    metadata: dict[str, str]
+
+
+def read_motion_file(path: str | Path) -> MotionFile:
+    """Read a motion file of any known family and container.
+
+    Raises:
+        MotionFileError: It is something else, damaged, incomplete, of wrong shapes, or holds NaN or infinite values.
+    """
+    path = Path(path)
+    try:
+        return _read(path)
+    except MotionFileError as error:
+        raise MotionFileError(f"{path.name} {error}") from error
+
+
+def write_motion_file(
+    path: str | Path,
+    weights: Mapping[str, Tensor],
+    family: str,
+    schedule: str,
+    config: MotionConfig,
+    image_encoder: Mapping[str, Tensor] | None = None,
+    position_encoding: Mapping[int, Tensor] | None = None,
+) -> None:
+    """Write a motion file as safetensors with AnimateDiff's keys, which other programs read too.
+
+    The file appears complete or not at all. Sinusoidal position tables are not stored, as in AnimateLCM's own files.
+
+    Args:
+        weights: MotionModule's state dict.
+        schedule: A key of SCHEDULES in the samplers package.
+        position_encoding: Position tables (frames, c) by c, where they are not the sinusoid.
+
+    Raises:
+        MotionFileError: The weights do not fit the configuration, or are not finite.
+    """
+    path = Path(path)
+    try:
+        tensors = _to_file(weights, config) | _site_tables(weights, position_encoding or {}, config)
+        tensors |= {IMAGE_ENCODER + key: tensor for key, tensor in (image_encoder or {}).items()}
+        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        _check_finite(tensors)
+    except MotionFileError as error:
+        raise MotionFileError(f"{path.name} is not written, because what it would hold {error}") from error
+    facts = {"family": family, "schedule": schedule, "heads": config.heads, "max_frames": config.max_frames}
+    metadata = {"format": "pt"} | {METADATA + name: str(value) for name, value in facts.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> MotionFile:
+    tensors, metadata = read_tensors(path)
+    tensors = {strip_prefix(key): tensor for key, tensor in tensors.items()}
+    layout = _recognise({key: tensor.shape for key, tensor in tensors.items()})
+    image_encoder = {key: tensor for key, tensor in tensors.items() if key.startswith(IMAGE_ENCODER)}
+    temporal = {key: tensor for key, tensor in tensors.items() if SITE.fullmatch(key)}
+    tables = {key: _table(key, temporal.pop(key)) for key in list(temporal) if POSITIONS.search(key)}
+    signature = Signature(
+        layout=layout,
+        mid_block=any(key.startswith("mid_block.") for key in temporal),
+        image_encoder=bool(image_encoder),
+        position_name=next((POSITIONS.search(key)[1] for key in tables), None),
+        frames=min((len(table) for table in tables.values()), default=None),
+        file_name=path.name.lower(),
+    )
+    family = find_family(signature)
+    config = _config(temporal, signature, metadata)
+    _check(temporal, layout, config)
+    _check_finite(temporal | tables | image_encoder)
+    return MotionFile(
+        family=metadata.get(f"{METADATA}family", family.name),
+        schedule=metadata.get(f"{METADATA}schedule", family.schedule),
+        config=config,
+        weights=_from_file(temporal, layout, config),
+        image_encoder={key.removeprefix(IMAGE_ENCODER): tensor for key, tensor in image_encoder.items()} or None,
+        position_encoding=_unusual_positions(tables, config),
+        metadata=metadata,
+    )
+
+
+def _recognise(shapes: Mapping[str, Size]) -> Layout:
+    foreign = find_foreign(shapes)
+    if foreign is not None:
+        raise MotionFileError(f"seems to be {foreign.what}. {foreign.advice} Expected {EXPECTED}.")
+    layout = find_layout(shapes)
+    if layout is None:
+        keys = f"it begins with the keys {_some(shapes)}" if shapes else "it holds no named tensors"
+        raise MotionFileError(f"is not recognised: {keys}. Expected {EXPECTED}.")
+    return layout
+
+
+def _config(temporal: Mapping[str, Tensor], signature: Signature, metadata: Mapping[str, str]) -> MotionConfig:
+    """Derive the shape of a module from its tensors, and from the metadata what they cannot show."""
+    if (levels := count_levels(temporal)) != LEVELS:
+        raise MotionFileError(f"is a motion module of {levels} levels, not {LEVELS}. Expected {EXPECTED}.")
+    try:
+        return MotionConfig(
+            channels=tuple(_channels(temporal, level) for level in range(LEVELS)),
+            mid_block=signature.mid_block,
+            heads=int(metadata.get(f"{METADATA}heads", HEADS)),
+            max_frames=int(metadata.get(f"{METADATA}max_frames", signature.frames or COMPUTED_FRAMES)),
+        )
+    except (ValueError, ZeroDivisionError) as error:
+        raise MotionFileError(f"is a motion module of a shape that cannot be used: {error}. {AGAIN}") from error
+
+
+def _channels(temporal: Mapping[str, Tensor], level: int) -> int:
+    """Return the width of a level: the commonest first axis, so that one wrong tensor does not decide it."""
+    blocks = (f"down_blocks.{level}.", f"up_blocks.{LEVELS - 1 - level}.")
+    sizes = Counter(tensor.shape[0] for key, tensor in temporal.items()
+                    if key.startswith(blocks) and tensor.ndim and ".ff.net.0." not in key)
+    if not sizes:
+        raise ValueError(f"there is no tensor of level {level + 1}, whose keys begin with {' or '.join(blocks)}")
+    return sizes.most_common(1)[0][0]
+
+
+def _module_shapes(config: MotionConfig) -> dict[str, Size]:
+    with torch.device("meta"):
+        return {key: tensor.shape for key, tensor in MotionModule(config).state_dict().items()}
+
+
+def _from_file(temporal: Mapping[str, Tensor], layout: Layout, config: MotionConfig) -> dict[str, Tensor]:
+    """Return MotionModule's state dict from checked tensors of a file."""
+    weights = {}
+    for key in _module_shapes(config):
+        parts = [temporal[file_key] for file_key in layout.file_keys(key)]
+        weights[key] = torch.cat(parts) if len(parts) > 1 else parts[0]
+    return weights
+
+
+def _to_file(weights: Mapping[str, Tensor], config: MotionConfig) -> dict[str, Tensor]:
+    """Return the tensors of a file, with AnimateDiff's keys, from MotionModule's state dict."""
+    if differing := weights.keys() ^ _module_shapes(config).keys():
+        raise MotionFileError(f"differs from {config} in {len(differing)} keys, such as {_some(sorted(differing))}.")
+    tensors = {}
+    for key, weight in weights.items():
+        file_keys = ANIMATEDIFF.file_keys(key)
+        # safetensors wants memory of its own for every tensor, which the parts of one do not have
+        parts = [part.clone() for part in weight.tensor_split(len(file_keys))] if len(file_keys) > 1 else [weight]
+        tensors |= dict(zip(file_keys, parts, strict=True))
+    _check(tensors, ANIMATEDIFF, config)
+    return tensors
+
+
+def _check(temporal: Mapping[str, Tensor], layout: Layout, config: MotionConfig) -> None:
+    """Raise unless a file's tensors are those that the configuration asks for."""
+    what = f"motion module ({layout.name} layout)"
+    shapes = {}
+    for key, shape in _module_shapes(config).items():
+        file_keys = layout.file_keys(key)
+        shapes |= dict.fromkeys(file_keys, Size((shape[0] // len(file_keys), *shape[1:])))
+    if missing := [key for key in shapes if key not in temporal]:
+        raise MotionFileError(f"is an incomplete {what}: {len(missing)} of {len(shapes)} tensors are missing, "
+                              f"such as {_some(missing)}. {AGAIN}")
+    if unknown := [key for key in temporal if key not in shapes]:
+        raise MotionFileError(f"is a {what} of an unknown kind: there is no place for {len(unknown)} of its tensors, "
+                              f"such as {_some(unknown)}. Expected {EXPECTED}.")
+    for key, shape in shapes.items():
+        tensor = temporal[key]
+        if tensor.shape != shape or not tensor.is_floating_point():
+            raise MotionFileError(f"is a {what} with a wrong tensor: {key} has the shape {tuple(tensor.shape)} "
+                                  f"({tensor.dtype}), expected {tuple(shape)} of a floating-point type. {AGAIN}")
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Raise if a value is infinite or not a number; the extremes show both, cannot overflow, and take one pass."""
+    for key, tensor in tensors.items():
+        # a CPU does not compare 8-bit floats
+        values = tensor.float() if tensor.itemsize == 1 else tensor
+        if values.numel() and not torch.stack(values.aminmax()).isfinite().all():
+            raise MotionFileError(f"is a damaged motion module: {key} holds NaN or infinite values. {AGAIN}")
+
+
+def _table(key: str, tensor: Tensor) -> Tensor:
+    """Return a position table (frames, c), which files store with an axis of length one before these."""
+    if tensor.ndim != 3 or len(tensor) != 1 or not tensor.numel() or not tensor.is_floating_point():
+        raise MotionFileError(f"is a motion module with a wrong position table: {key} has the shape "
+                              f"{tuple(tensor.shape)} ({tensor.dtype}), expected (1, frames, channels). {AGAIN}")
+    return tensor[0]
+
+
+def _unusual_positions(tables: Mapping[str, Tensor], config: MotionConfig) -> dict[int, Tensor] | None:
+    """Return the tables, by width, of the widths where they are not the sinusoid."""
+    unusual = {}
+    for channels in {table.shape[1] for table in tables.values()}:
+        same_width = {key: table.float() for key, table in tables.items() if table.shape[1] == channels}
+        first, one = next(iter(same_width.items()))
+        if channels not in config.channels:
+            raise MotionFileError(f"is a motion module with a wrong position table: {first} is for {channels} "
+                                  f"channels, expected one of {config.channels}. {AGAIN}")
+        if all((table - sinusoid(*table.shape)).abs().max() <= SAME_POSITION for table in same_width.values()):
+            continue
+        if other := next((key for key, table in same_width.items() if not torch.equal(table, one)), None):
+            raise MotionFileError(f"has different position tables at sites of {channels} channels, {first} and "
+                                  f"{other}. Expected one table for all sites of a width.")
+        unusual[channels] = tables[first]
+    return unusual or None
+
+
+def _site_tables(
+    weights: Mapping[str, Tensor], tables: Mapping[int, Tensor], config: MotionConfig
+) -> dict[str, Tensor]:
+    """Return the position tables under AnimateDiff's keys, one for each attention of their widths."""
+    for channels, table in tables.items():
+        if channels not in config.channels or table.shape != (config.max_frames, channels):
+            raise MotionFileError(f"has a position table of the shape {tuple(table.shape)} for {channels} channels, "
+                                  f"expected {config.max_frames} frames by one of {config.channels}.")
+    attentions = {ANIMATEDIFF.file_keys(key)[0].removesuffix(".to_out.0.weight"): len(weight)
+                  for key, weight in weights.items() if key.endswith(".to_out.weight")}
+    return {f"{key}.pos_encoder.pe": tables[c][None].clone() for key, c in attentions.items() if c in tables}
+
+
+def _some(keys: Iterable[str], most: int = 3) -> str:
+    keys = list(keys)
+    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")

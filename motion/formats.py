@@ -1,0 +1,179 @@
+"""What motion files and their neighbours look like: key layouts, families, and files that are something else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from torch import Size
+
+EXPECTED = (
+    "a motion module for Stable Diffusion 1.5: AnimateLCM, AnimateDiff v1, v2 or v3, or a diffusers MotionAdapter"
+)
+
+IMAGE_ENCODER = "img_encoder."
+"""Prefix of the image-to-video encoder's keys."""
+
+SITE = re.compile(r"((?:(?:down|up)_blocks\.\d+|mid_block)\.motion_modules\.\d+)\.(.+)")
+"""A key of the temporal network: its site, and the rest."""
+
+POSITIONS = re.compile(r"\.(?:pos_encoder|pos_embed)\.(pe|pos_encoding)$")
+"""The end of a position table's key: AnimateDiff and diffusers say pe, the code of AnimateLCM pos_encoding."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a family of files names the layers of one site."""
+
+    name: str
+    layers: Mapping[str, tuple[str, ...]]
+    """From TemporalTransformer's layer to the file's; ours is stacked from several in this order."""
+
+    def file_keys(self, key: str) -> list[str]:
+        """Return the file's keys for a key of MotionModule's state dict."""
+        site, rest = SITE.fullmatch(key).groups()
+        layer, _, kind = rest.rpartition(".")
+        return [f"{site}.{name}.{kind}" for name in self.layers[layer]]
+
+
+def _layout(name: str, root: str, attention: str, attention_norm: str, ff_norm: str, first: int) -> Layout:
+    block = f"{root}transformer_blocks.0."
+    layers = {"norm": (f"{root}norm",), "proj_in": (f"{root}proj_in",), "proj_out": (f"{root}proj_out",),
+              "ff_norm": (block + ff_norm,), "ff_in": (f"{block}ff.net.0.proj",), "ff_out": (f"{block}ff.net.2",)}
+    for i in range(2):
+        file_attention = f"{block}{attention}{i + first}"
+        layers[f"attentions.{i}.norm"] = (f"{block}{attention_norm}{i + first}",)
+        layers[f"attentions.{i}.to_qkv"] = tuple(f"{file_attention}.to_{part}" for part in "qkv")
+        layers[f"attentions.{i}.to_out"] = (f"{file_attention}.to_out.0",)
+    return Layout(name, layers)
+
+
+ANIMATEDIFF = _layout("AnimateDiff", "temporal_transformer.", "attention_blocks.", "norms.", "ff_norm", first=0)
+MOTION_ADAPTER = _layout("diffusers MotionAdapter", "", "attn", "norm", "norm3", first=1)
+
+
+def find_layout(keys: Iterable[str]) -> Layout | None:
+    """Return the layout of a file's keys, or None where there is no temporal network in them."""
+    rests = [match[2] for match in map(SITE.fullmatch, keys) if match]
+    if not rests:
+        return None
+    return ANIMATEDIFF if any(rest.startswith("temporal_transformer.") for rest in rests) else MOTION_ADAPTER
+
+
+def count_levels(keys: Iterable[str]) -> int:
+    """Return how many UNet levels have sites."""
+    levels = (re.match(r"(?:down|up)_blocks\.(\d+)\.motion_modules\.", key) for key in keys)
+    return 1 + max((int(level[1]) for level in levels if level), default=-1)
+
+
+def strip_prefix(key: str) -> str:
+    """Return a key without the prefixes that parallel training leaves."""
+    while key.startswith("module."):
+        key = key.removeprefix("module.")
+    return key
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a file shows about its family."""
+
+    layout: Layout
+    mid_block: bool
+    image_encoder: bool
+    position_name: str | None
+    """The name of its position tables, if it has any."""
+    frames: int | None
+    """Their length."""
+    file_name: str
+    """In lower case."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of motion file; the first in FAMILIES that matches is it."""
+
+    name: str
+    schedule: str
+    matches: Callable[[Signature], bool]
+
+
+def _is_animatelcm(file: Signature) -> bool:
+    # The released files have no position tables, and the authors' code saves its own under its own name. diffusers
+    # always saves tables: of 64 frames where the adapter was made for AnimateLCM; with fewer only the name can tell.
+    if file.position_name in (None, "pos_encoding"):
+        return True
+    return file.layout is MOTION_ADAPTER and (file.frames == 64 or "animatelcm" in file.file_name)
+
+
+FAMILIES = (
+    Family("AnimateLCM image-to-video", "AnimateLCM image-to-video", lambda file: file.image_encoder),
+    Family("AnimateLCM text-to-video", "AnimateLCM text-to-video", _is_animatelcm),
+    Family("AnimateDiff v2", "AnimateDiff", lambda file: file.mid_block),
+    Family("AnimateDiff v1", "AnimateDiff", lambda file: file.frames <= 24),
+    Family("AnimateDiff v3", "AnimateDiff", lambda file: True),
+)
+
+
+def find_family(file: Signature) -> Family:
+    """Return the family of a motion file."""
+    return next(family for family in FAMILIES if family.matches(file))
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A kind of file that is no motion module; the first in FOREIGN that matches is it."""
+
+    what: str
+    advice: str
+    matches: Callable[[Mapping[str, Size]], bool]
+
+
+def _has(pattern: str) -> Callable[[Mapping[str, Size]], bool]:
+    return lambda shapes: any(re.search(pattern, key) for key in shapes)
+
+
+_LORA = r"lora[_.]|_lora\.|hada_w1|lokr_w1"
+_TEMPORAL = r"motion_modules|temporal_transformer"
+
+
+def _is_motion_lora(shapes: Mapping[str, Size]) -> bool:
+    return any(re.search(_LORA, key) and re.search(_TEMPORAL, key) for key in shapes)
+
+
+def _is_pia(shapes: Mapping[str, Size]) -> bool:
+    return count_levels(shapes) > 0 and shapes.get("conv_in.weight", ())[1:2] == (9,)
+
+
+FOREIGN = (
+    Foreign("a motion LoRA", "It changes a motion module; load a motion module here.", _is_motion_lora),
+    Foreign("a LoRA of the image model", "Use the LoRA loader for it, on the MODEL.", _has(_LORA)),
+    Foreign("a HotshotXL motion module", "It belongs to SDXL and does not fit Stable Diffusion 1.5.",
+            _has(r"temporal_attentions\.|pos_encoder\.positional_encoding")),
+    Foreign("an SDXL motion module (three levels)", "It does not fit Stable Diffusion 1.5.",
+            lambda shapes: count_levels(shapes) == 3),
+    Foreign("a ControlNet", "Use the ControlNet loader for it.",
+            _has(r"^control_model\.|^controlnet_|^input_hint_block\.|^zero_convs\.")),
+    Foreign("a PIA motion module", "Its changed input layer is not supported.", _is_pia),
+    Foreign("a FancyVideo motion module", "Its extra embeddings are not supported.",
+            _has(r"^(fps|motion)_embedding\.")),
+)
+"""Looked for in every file."""
+
+FOREIGN_WITHOUT_TIME = (
+    Foreign("an SDXL checkpoint", "Use the checkpoint loader for it.", _has(r"^conditioner\.embedders\.")),
+    Foreign("a Stable Diffusion checkpoint", "Use the checkpoint loader for it.",
+            _has(r"^model\.diffusion_model\.|^cond_stage_model\.")),
+    Foreign("a UNet in diffusers' layout, or a part of one", "Use the diffusion model loader for it.",
+            _has(r"^(unet\.)?((down_blocks|up_blocks|mid_block)\.(\d+\.)?(resnets|attentions|downsamplers|upsamplers)\.|"
+                 r"time_embedding\.linear_1|conv_norm_out\.)")),
+    Foreign("an image encoder of AnimateLCM image-to-video", "Its motion module is missing: use the complete file.",
+            _has(r"^img_encoder\.")),
+)
+"""Looked for in a file without a temporal network; training checkpoints hold one beside their whole UNet."""
+
+
+def find_foreign(shapes: Mapping[str, Size]) -> Foreign | None:
+    """Return what a file is that is no motion module, going by its keys and shapes, or None."""
+    kinds = FOREIGN if find_layout(shapes) else FOREIGN + FOREIGN_WITHOUT_TIME
+    return next((kind for kind in kinds if kind.matches(shapes)), None)
