@@ -51,13 +51,12 @@ def build_model():
 
 def with_motion(model):
     """Return a clone of the MODEL with a full-size motion module of stand-in weights."""
-    import comfy.ops
-
     from ..host.motion import LoadedMotion, apply_motion, motion_patcher
+    from ..host.operations import operations
     from ..motion.module import MotionConfig, MotionModule
 
     config = MotionConfig()
-    network = fill(MotionModule(config, ops=comfy.ops.manual_cast), seed=2)
+    network = fill(MotionModule(config, ops=operations), seed=2)
     motion = LoadedMotion("stand-in", "AnimateLCM", "AnimateLCM text-to-video", config, motion_patcher(network))
     return apply_motion(model, motion, 1.0, None)
 
@@ -116,13 +115,14 @@ def import_seconds() -> float:
         "import nodes, comfy_api.latest;"
         "start = time.perf_counter();"
         "import importlib.util as u;"
-        "spec = u.spec_from_file_location('pack', sys.argv[1] + '/__init__.py', submodule_search_locations=[sys.argv[1]]);"
+        "root = sys.argv[1];"
+        "spec = u.spec_from_file_location('pack', root + '/__init__.py', submodule_search_locations=[root]);"
         "pack = u.module_from_spec(spec); sys.modules['pack'] = pack; spec.loader.exec_module(pack);"
         "extension = pack.comfy_entrypoint(); asyncio.run(extension.on_load()); asyncio.run(extension.get_node_list());"
         "print(time.perf_counter() - start)"
     )
-    runs = [subprocess.run([sys.executable, "-c", code, str(STANDALONE.parent)], check=True, capture_output=True, text=True)
-            for _ in range(3)]
+    command = [sys.executable, "-c", code, str(STANDALONE.parent)]
+    runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(3)]
     return median(float(run.stdout.split()[-1]) for run in runs)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def stand_in(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Return float32 values for a parameter: matrices keep the scale of what they multiply, norms start as the identity."""
+    """Return float32 values for a parameter: matrices keep the scale of their input, norms are the identity."""
     if len(shape) < 2:
         return torch.zeros(shape) if name.endswith("bias") else torch.ones(shape)
     fan_in = shape[1:].numel()

@@ -24,7 +24,7 @@ SPREAD = (0.307, 0.061, 0.062, 0.041)
 
 
 def encode(image: Tensor) -> Tensor:
-    """Return the latent of `image`, (b, 3, h, w) with values -1 to 1, as (b, 4, h / 8, w / 8) in the host's unscaled form."""
+    """Return the unscaled latent, (b, 4, h / 8, w / 8), of an image (b, 3, h, w) with values -1 to 1."""
     rgb = (image.float() + 1) / 2
     cells = rearrange(rgb, "b c (h p) (w q) -> b c h w (p q)", p=CELL, q=CELL)
     mean = cells.mean(-1)

@@ -39,7 +39,7 @@ def detect(clip: Tensor) -> Detection:
     border = torch.cat([clip[..., :3, :].flatten(2), clip[..., -3:, :].flatten(2),
                         clip[..., :, :3].flatten(2), clip[..., :, -3:].flatten(2)], dim=2)
     background = border.median(dim=2).values
-    colours, masks = zip(*(_object(frame, behind) for frame, behind in zip(clip, background)), strict=True)
+    colours, masks = zip(*(_object(frame, behind) for frame, behind in zip(clip, background, strict=True)), strict=True)
     seen = [index for index, mask in enumerate(masks) if mask is not None]
     centres = torch.full((len(clip), 2), float("nan"))
     for index in seen:
@@ -59,7 +59,8 @@ def _object(frame: Tensor, background: Tensor) -> tuple[Tensor, np.ndarray | Non
     core = away >= 0.7 * away.flatten().kthvalue(int(0.99 * away.numel())).values
     colour = frame[:, core].median(dim=1).values
     towards = colour - background
-    opacity = torch.einsum("chw,c->hw", frame - background.view(3, 1, 1), towards) / towards.square().sum().clamp(min=1e-6)
+    opacity = torch.einsum("chw,c->hw", frame - background.view(3, 1, 1), towards)
+    opacity = opacity / towards.square().sum().clamp(min=1e-6)
     pieces, count = ndimage.label((opacity > SOLID).numpy())
     if not count or towards.norm() < 0.15:
         return colour, None

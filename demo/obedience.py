@@ -63,7 +63,7 @@ class DemoSampler:
 def measure(sample: DemoSampler, prompts: int, seed: int, settings: Settings, sheet: Path | None) -> dict[str, float]:
     """Return the share of prompts whose clip shows the named colour, shape, direction and background."""
     rng = random.Random(seed)
-    hits = {name: 0 for name in ("colour", "shape", "direction", "background")}
+    hits = dict.fromkeys(("colour", "shape", "direction", "background"), 0)
     rows = []
     for number in tqdm(range(prompts), desc="clips", mininterval=5):
         scene = world.random_scene(rng)

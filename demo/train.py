@@ -47,7 +47,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         if self.steps <= self.warmup:
-            raise ValueError(f"stage {self.name} has {self.steps} steps; it needs more than its {self.warmup} of warm-up")
+            raise ValueError(f"stage {self.name} has {self.steps} steps; it needs more than {self.warmup} to warm up")
 
     def rate(self, step: int) -> float:
         if step < self.warmup:
@@ -67,7 +67,8 @@ def train(stage: Stage, folder: Path, save_every: int = 200) -> dict[str, Tensor
     for step in bar:
         loss = stage.loss(step)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"{stage.name}: the loss is {loss.item()} at step {step}; last good checkpoint: {checkpoint}")
+            raise FloatingPointError(
+                f"{stage.name}: the loss is {loss.item()} at step {step}; the last good checkpoint is {checkpoint}")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)

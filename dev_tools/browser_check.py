@@ -59,7 +59,7 @@ def check(page: Page, server: Server, workflow_path: Path, screenshot: Path) -> 
         raise RunError(f"the editor lacks the nodes {missing}")
     compare(page.evaluate("async () => (await window.app.graphToPrompt()).output"),
             to_prompt(workflow, client.object_info()))
-    with page.expect_response(lambda answer: answer.url.endswith("/prompt") and answer.request.method == "POST") as sent:
+    with page.expect_response(lambda got: got.url.endswith("/prompt") and got.request.method == "POST") as sent:
         page.get_by_test_id("queue-button").first.click()
     answer = sent.value.json()
     if answer.get("node_errors") or "prompt_id" not in answer:

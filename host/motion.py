@@ -15,7 +15,6 @@ from pathlib import Path
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
-import comfy.ops
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
 from comfy.model_patcher import ModelPatcher
@@ -25,6 +24,7 @@ from torch import Tensor
 from ..motion.files import read_motion_file
 from ..motion.module import DOWN_SITES, MotionConfig, MotionModule
 from ..samplers.schedules import Schedule
+from .operations import operations
 from .sampling import model_sampling_for
 
 KEY = "animatelcm"
@@ -72,7 +72,7 @@ def load_motion(path: str | Path) -> LoadedMotion:
     dtype = comfy.model_management.unet_dtype(
         model_params=sum(w.numel() for w in weights.values()), weight_dtype=sample.dtype)
     device = comfy.model_management.unet_offload_device()
-    network = MotionModule(file.config, ops=comfy.ops.manual_cast, dtype=dtype, device=device).eval()
+    network = MotionModule(file.config, ops=operations, dtype=dtype, device=device).eval()
     if file.position_encoding is not None:
         network.set_positions(file.position_encoding)
     patcher = motion_patcher(network)
@@ -207,16 +207,23 @@ def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, *
     The width is changed, not the batch: context windows cut the batch to one window's after us.
     """
     networks = [patcher.model for patcher in model.get_additional_models_with_key(KEY)]
-    share = max((network.activation_share() for network in networks), default=0.0)
-    shape = [*noise_shape[:-1], math.ceil(noise_shape[-1] * (1 + share))]
-    return executor(model, shape, conds, *args, **kwargs)
+    num_frames, height, width = noise_shape[0], noise_shape[-2], noise_shape[-1]
+    handler = (kwargs.get("model_options") or {}).get("context_handler")
+    if handler is not None:
+        num_frames = min(num_frames, handler.context_length)
+    item_size = comfy.model_management.dtype_size(model.model_dtype())
+    # Two clips run together where there is guidance, and the modules of a site one after the other.
+    ours = max((network.activation_bytes(num_frames, 2 * height * width, item_size, model.load_device.type)
+                for network in networks), default=0)
+    theirs = model.model.memory_required([2 * num_frames, *noise_shape[1:]])
+    return executor(model, [*noise_shape[:-1], math.ceil(width * (1 + ours / theirs))], conds, *args, **kwargs)
 
 
 def _check_frames(num_frames: int, limit: int) -> None:
     if num_frames > limit:
         raise ValueError(
-            f"the clip has {num_frames} frames, but the motion module knows at most {limit}. Make a shorter clip, or "
-            f"put the node 'Context Windows (Manual)' (dim 0, context_length 16) between the motion module and the sampler")
+            f"the clip has {num_frames} frames, but the motion module knows at most {limit}. Make a shorter clip, or put "
+            f"the node 'Context Windows (Manual)' (dim 0, context_length 16) between the motion module and the sampler")
 
 
 def _check_fit(model: ModelPatcher, motion: LoadedMotion) -> None:

@@ -1,4 +1,4 @@
-"""The temporal network: one transformer over time after every spatial block of the UNet (AnimateDiff, Guo et al. 2023)."""
+"""The temporal network: a transformer over time after every spatial block of the UNet (Guo et al. 2023)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class MotionModule(nn.Module):
         def level(channels: int, sites: int) -> nn.Module:
             block = nn.Module()
             block.motion_modules = nn.ModuleList(
-                TemporalTransformer(channels, config.heads, config.max_frames, ops, dtype, device) for _ in range(sites))
+                TemporalTransformer(channels, config.heads, config.max_frames, ops, dtype, device)
+                for _ in range(sites))
             return block
 
         self.down_blocks = nn.ModuleList(level(channels, DOWN_SITES) for channels in config.channels)
@@ -67,16 +68,23 @@ class MotionModule(nn.Module):
             if isinstance(module, TemporalAttention):
                 module.positions.copy_(tables[module.positions.shape[1]])
 
-    def activation_share(self) -> float:
-        """Return this module's working memory as a share of the UNet's own.
+    def activation_bytes(self, num_frames: int, places: int, item_size: int, device: str) -> int:
+        """Return the most bytes that a site holds beside the UNet's own features.
 
-        At the finest level both hold a feed-forward layer of the same tokens and channels at their widest; a temporal
-        site adds its copy of the features in the other layout, beside the UNet's.
+        Args:
+            num_frames: Frames of a clip.
+            places: Latent pixels of a frame times clips, (b h w).
+            item_size: Bytes of a number in the UNet's precision.
         """
-        return 0.25
+        channels = self.config.channels[0]
+        row = num_frames * channels * item_size
+        # Normalised features, their copy in the other layout, and the sum; then the rows that run together, at the
+        # feed-forward layer: their features, its 8 c channels, and the 4 c that the gate makes.
+        together = min(places, rows_at_once(num_frames, channels, item_size, device))
+        return 3 * places * row + together * 13 * row
 
     def sites(self) -> dict[tuple[str, int], TemporalTransformer]:
-        """Return every site by the UNet block that it follows, named as the host does: ("input", 1), ("middle", 0), ..."""
+        """Return every site by the UNet block that it follows, as the host names it: ("input", 1), ("middle", 0), ..."""
         found = {("input", (DOWN_SITES + 1) * b + j + 1): site
                  for b, level in enumerate(self.down_blocks) for j, site in enumerate(level.motion_modules)}
         if self.mid_block is not None:
@@ -126,7 +134,7 @@ class TemporalTransformer(nn.Module):
         return torch.add(x.view(clips, num_frames, channels, height * width), h, alpha=strength).view_as(x)
 
     def _rows_in_parts(self, h: Tensor) -> Tensor:
-        """Run `rows` on as many rows at a time as keep its widest layer small; in `h`'s memory unless autograd needs it."""
+        """Run `rows` on few enough rows at a time to keep its widest layer small; overwrites `h` without autograd."""
         parts = h.split(rows_at_once(*h.shape[1:], h.element_size(), h.device.type))
         if torch.is_grad_enabled():
             return torch.cat([self.rows(part) for part in parts])

@@ -4,7 +4,6 @@ import random
 
 import pytest
 import torch
-
 from animatelcm.demo import world
 from animatelcm.demo.detector import detect
 
