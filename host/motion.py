@@ -222,8 +222,9 @@ def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, *
 def _check_frames(num_frames: int, limit: int) -> None:
     if num_frames > limit:
         raise ValueError(
-            f"the clip has {num_frames} frames, but the motion module knows at most {limit}. Make a shorter clip, or put "
-            f"the node 'Context Windows (Manual)' (dim 0, context_length 16) between the motion module and the sampler")
+            f"the clip has {num_frames} frames, but the motion module knows at most {limit}. Make a shorter clip, or "
+            "put the node 'Context Windows (Manual)', with dim 0 and context_length 16, between the motion module and "
+            "the sampler")
 
 
 def _check_fit(model: ModelPatcher, motion: LoadedMotion) -> None:

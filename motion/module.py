@@ -63,9 +63,9 @@ class MotionModule(nn.Module):
         self.up_blocks = nn.ModuleList(level(channels, UP_SITES) for channels in reversed(config.channels))
 
     def set_positions(self, tables: dict[int, Tensor]) -> None:
-        """Replace the sinusoid by a file's own tables, (max_frames, channels), by their channels."""
+        """Replace the sinusoid by a file's own tables, (max_frames, channels), at the sites of the channels given."""
         for module in self.modules():
-            if isinstance(module, TemporalAttention):
+            if isinstance(module, TemporalAttention) and module.positions.shape[1] in tables:
                 module.positions.copy_(tables[module.positions.shape[1]])
 
     def activation_bytes(self, num_frames: int, places: int, item_size: int, device: str) -> int:
@@ -84,7 +84,7 @@ class MotionModule(nn.Module):
         return 3 * places * row + together * 13 * row
 
     def sites(self) -> dict[tuple[str, int], TemporalTransformer]:
-        """Return every site by the UNet block that it follows, as the host names it: ("input", 1), ("middle", 0), ..."""
+        """Return every site by the UNet block that it follows, in the host's names: ("input", 1), ("middle", 0), ..."""
         found = {("input", (DOWN_SITES + 1) * b + j + 1): site
                  for b, level in enumerate(self.down_blocks) for j, site in enumerate(level.motion_modules)}
         if self.mid_block is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..host.display import show_text
 from ..host.folders import motion_files, motion_path
 from ..host.motion import apply_motion, load_motion
 from ..samplers.schedules import SCHEDULES
@@ -56,9 +57,12 @@ class ApplyMotionModule(io.ComfyNode):
             ],
             outputs=[io.Model.Output(
                 tooltip="For any sampler. Frames are the latent batch: 16 in Empty Latent Image make 16 frames.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, model, motion_module, motion_strength: float, schedule: str) -> io.NodeOutput:
         name = motion_module.schedule if schedule == AUTO else schedule
-        return io.NodeOutput(apply_motion(model, motion_module, motion_strength, SCHEDULES.get(name)))
+        applied = apply_motion(model, motion_module, motion_strength, SCHEDULES.get(name))
+        show_text(cls, f"{motion_module.family}, up to {motion_module.config.max_frames} frames\nschedule: {name}")
+        return io.NodeOutput(applied)
