@@ -61,7 +61,7 @@ class MotionFile:
     image_encoder: dict[str, Tensor] | None
     """The weights of the image-to-video encoder, with their own names."""
     position_encoding: dict[int, Tensor] | None
-    """Position tables (frames, c) by c, of the widths where the file's differ from the sinusoid; None as a rule."""
+    """Position tables (max_frames, c) by c, of the widths where the file's differ from the sinusoid; None as a rule."""
     metadata: dict[str, str]
 
 
@@ -262,7 +262,10 @@ def _unusual_positions(tables: Mapping[str, Tensor], config: MotionConfig) -> di
         if other := next((key for key, table in same_width.items() if not torch.equal(table, one)), None):
             raise MotionFileError(f"has different position tables at sites of {channels} channels, {first} and "
                                   f"{other}. Expected one table for all sites of a width.")
-        unusual[channels] = tables[first]
+        if len(one) < config.max_frames:
+            raise MotionFileError(f"has a position table of {len(one)} frames, {first}, but its metadata promise "
+                                  f"{config.max_frames}. {AGAIN}")
+        unusual[channels] = tables[first][:config.max_frames]
     return unusual or None
 
 

@@ -190,6 +190,16 @@ def test_other_positions_are_kept_by_width(tmp_path):
     torch.testing.assert_close(file.position_encoding[64], sinusoid(24, 64) + 0.1, rtol=0, atol=1e-5)
 
 
+def test_positions_have_as_many_frames_as_the_module(tmp_path):
+    longer = {key: tensor[:, :16] if "pos_encoder" in key and tensor.shape[-1] == 32 else tensor
+              for key, tensor in other_positions().items()}
+    file = read_motion_file(save(tmp_path / "a.ckpt", longer))
+    assert file.config.max_frames == 16
+    torch.testing.assert_close(file.position_encoding[64], sinusoid(16, 64) + 0.1, rtol=0, atol=1e-5)
+    with pytest.raises(MotionFileError, match="24 frames.* 25"):
+        read_motion_file(save(tmp_path / "a.safetensors", other_positions(), {"animatelcm.max_frames": "25"}))
+
+
 @pytest.mark.parametrize("config", [
     MotionConfig(CHANNELS, True, heads=4, max_frames=24),
     MotionConfig((32, 64, 64, 64), False, heads=2, max_frames=16),
