@@ -102,12 +102,11 @@ def _save(checkpoint: Path, step: int, network: nn.Module, average: dict[str, Te
     os.replace(unfinished, checkpoint)
 
 
-def write_weights(name: str, weights: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
-    """Store the weights in half precision beside the others of the demo model."""
-    WEIGHTS.mkdir(exist_ok=True)
-    path = WEIGHTS / f"{name}.safetensors"
-    save_file({key: value.half().contiguous() for key, value in weights.items()}, path, metadata)
-    return path
+def write_weights(folder: Path, name: str, weights: dict[str, Tensor]) -> None:
+    """Store the weights in half precision."""
+    folder.mkdir(parents=True, exist_ok=True)
+    halved = {key: value.half().contiguous() for key, value in weights.items()}
+    save_file(halved, folder / f"{name}.safetensors")
 
 
 # The data of a step.
@@ -186,23 +185,23 @@ def image_loss(model: ImageModel, seed: int, step: int, batch: int = 16, uncondi
 ALPHAS_CUMPROD = alphas_cumprod()
 
 
-def train_codec(folder: Path, seed: int, steps: int) -> None:
+def train_codec(folder: Path, weights: Path, seed: int, steps: int) -> None:
     torch.manual_seed(seed)
     codec = Codec()
     stage = Stage("codec", codec, lambda step: codec_loss(codec, seed, step), steps, learning_rate=2e-3, ema=0.995)
-    write_weights("codec", train(stage, folder))
+    write_weights(weights, "codec", train(stage, folder))
 
 
-def train_image(folder: Path, seed: int, steps: int) -> None:
+def train_image(folder: Path, weights: Path, seed: int, steps: int) -> None:
     from ..host import tiny
 
     model = ImageModel(tiny.new_unet(seed), tiny.new_text_model(seed), tiny.tokenise)
     model.requires_grad_(True).train()
     stage = Stage("image", model, lambda step: image_loss(model, seed, step), steps, learning_rate=1e-3)
-    weights = train(stage, folder)
+    trained = train(stage, folder)
     for part in ("unet", "text"):
-        write_weights(part, {name.removeprefix(f"{part}."): weight
-                             for name, weight in weights.items() if name.startswith(f"{part}.")})
+        write_weights(weights, part, {name.removeprefix(f"{part}."): weight
+                                      for name, weight in trained.items() if name.startswith(f"{part}.")})
 
 
 def motion_loss(network: nn.Module, image: ImageModel, options: dict, seed: int, step: int, clips: int = 2) -> Tensor:
@@ -222,7 +221,7 @@ def motion_loss(network: nn.Module, image: ImageModel, options: dict, seed: int,
     return denoising_loss(denoise, latent, context, timesteps, noise, ALPHAS_CUMPROD)
 
 
-def train_motion(folder: Path, seed: int, steps: int) -> None:
+def train_motion(folder: Path, weights: Path, seed: int, steps: int) -> None:
     """Train the motion module on clips, with the finished image model frozen."""
     from ..host import tiny
     from ..host.motion import run_options
@@ -231,31 +230,35 @@ def train_motion(folder: Path, seed: int, steps: int) -> None:
 
     image = ImageModel(tiny.new_unet(seed), tiny.new_text_model(seed), tiny.tokenise).requires_grad_(False).eval()
     for part in ("unet", "text"):
-        weights = load_file(WEIGHTS / f"{part}.safetensors")
-        getattr(image, part).load_state_dict({name: weight.float() for name, weight in weights.items()})
+        stored = load_file(weights / f"{part}.safetensors")
+        getattr(image, part).load_state_dict({name: weight.float() for name, weight in stored.items()})
     torch.manual_seed(seed)
     network = MotionModule(tiny.MOTION_CONFIG)
     for site in network.sites().values():
         site.reset_output()
     options = run_options(network, image.unet, world.FRAMES)
     stage = Stage("motion", network, lambda step: motion_loss(network, image, options, seed, step), steps, 1e-3)
-    weights = {name: weight.half() for name, weight in train(stage, folder).items()}
-    write_motion_file(WEIGHTS / "motion.safetensors", weights, family="AnimateDiff", schedule="AnimateDiff",
+    trained = {name: weight.half() for name, weight in train(stage, folder).items()}
+    write_motion_file(weights / "motion.safetensors", trained, family="AnimateDiff", schedule="AnimateDiff",
                       config=tiny.MOTION_CONFIG)
+
+
+STAGES = {"codec": train_codec, "image": train_image, "motion": train_motion}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stages", nargs="*", default=["codec", "image", "motion"])
+    parser.add_argument("stages", nargs="*", default=list(STAGES), choices=list(STAGES))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("output") / "train-demo", help="where checkpoints go")
-    parser.add_argument("--codec-steps", type=int, default=2_000)
-    parser.add_argument("--image-steps", type=int, default=10_000)
-    parser.add_argument("--motion-steps", type=int, default=3_000)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where finished weights go")
+    parser.add_argument("--codec-steps", type=int, default=4_000)
+    parser.add_argument("--image-steps", type=int, default=14_000)
+    parser.add_argument("--motion-steps", type=int, default=6_000)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name in arguments.stages:
-        globals()[f"train_{name}"](arguments.folder, arguments.seed, getattr(arguments, f"{name}_steps"))
+        STAGES[name](arguments.folder, arguments.weights, arguments.seed, getattr(arguments, f"{name}_steps"))
 
 
 if __name__ == "__main__":

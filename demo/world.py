@@ -90,7 +90,7 @@ def draw(scene: Scene, centres: Tensor) -> Tensor:
     y = axis.view(1, -1, 1) - centres[:, 1].view(-1, 1, 1)
     colour = torch.tensor(COLOURS[scene.colour]).view(1, 3, 1, 1) / 255
     frame = torch.tensor(BACKGROUNDS[scene.background]).view(1, 3, 1, 1) / 255
-    frame = torch.lerp(frame, colour, _trail(x, y, scene.direction, radius, 8 + 10 * speed).unsqueeze(1))
+    frame = torch.lerp(frame, colour, _trail(x, y, scene.direction, radius, 14 + 12 * speed).unsqueeze(1))
     return torch.lerp(frame, colour, coverage(scene.shape, x, y, radius).unsqueeze(1))
 
 
@@ -122,9 +122,9 @@ def _distance(shape: str, x: Tensor, y: Tensor, radius: float) -> Tensor:
 
 
 def _trail(x: Tensor, y: Tensor, direction: str, radius: float, length: float) -> Tensor:
-    """Return the opacity of the trail behind the object: it narrows and fades with the distance."""
+    """Return the opacity of the trail behind the object: it narrows, and fades over its last third."""
     dx, dy = DIRECTIONS[direction]
     behind, across = -(x * dx + y * dy), (x * dy - y * dx).abs()
     along = ((behind - 0.3 * radius) / (0.7 * radius + length)).clamp(0, 1)
-    width = 0.62 * radius * (1 - 0.6 * along)
-    return (0.5 + width - across).clamp(0, 1) * 0.6 * (1 - along) * (behind > 0)
+    width = 0.7 * radius * (1 - 0.5 * along)
+    return (0.5 + width - across).clamp(0, 1) * 0.6 * (3 - 3 * along).clamp(max=1) * (behind > 0)
