@@ -21,9 +21,9 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ..motion.files import read_motion_file
+from ..motion.files import MotionFileError, read_motion_file
 from ..motion.module import DOWN_SITES, MotionConfig, MotionModule
-from ..samplers.schedules import Schedule
+from ..samplers.schedules import SCHEDULES, Schedule
 from .operations import operations
 from .sampling import model_sampling_for
 
@@ -67,6 +67,9 @@ def load_motion(path: str | Path) -> LoadedMotion:
         MotionFileError: The file is none, or is damaged.
     """
     file = read_motion_file(path)
+    if file.schedule not in SCHEDULES:
+        raise MotionFileError(f"{Path(path).name} asks in its metadata for the schedule '{file.schedule}', which this "
+                              f"version does not know; it knows {', '.join(SCHEDULES)}")
     weights = file.weights
     sample = next(iter(weights.values()))
     dtype = comfy.model_management.unet_dtype(

@@ -34,6 +34,8 @@ class MotionConfig:
     """The most frames that the position encoding knows."""
 
     def __post_init__(self) -> None:
+        if self.heads < 1:
+            raise ValueError(f"heads is {self.heads}; attention needs at least 1")
         for channels in self.channels:
             if channels % 32 or channels % self.heads:
                 raise ValueError(f"{channels} channels do not divide into 32 groups and {self.heads} heads")

@@ -63,6 +63,6 @@ class ApplyMotionModule(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, motion_strength: float, schedule: str) -> io.NodeOutput:
         name = motion_module.schedule if schedule == AUTO else schedule
-        applied = apply_motion(model, motion_module, motion_strength, SCHEDULES.get(name))
+        applied = apply_motion(model, motion_module, motion_strength, None if name == KEEP else SCHEDULES[name])
         show_text(cls, f"{motion_module.family}, up to {motion_module.config.max_frames} frames\nschedule: {name}")
         return io.NodeOutput(applied)
