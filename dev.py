@@ -49,7 +49,8 @@ def prepare(options: argparse.Namespace, purpose: str = "run") -> Host:
         version = hosts.version_of(path)
         python = options.python or environment.find_python(path, purpose)
         if python is not None:
-            return Host(path, Path(python), version)
+            # Not resolved: the Python of a virtual environment is a link.
+            return Host(path, python.absolute(), version)
     base_python = environment.make_venv(DEV / "venv")
     reference = hosts.obtain(hosts.REFERENCE, DEV / "hosts", base_python)
     if own is None:

@@ -117,7 +117,7 @@ def _commands(host: Path, pack: Path, step: str, venv: Path) -> tuple[list[tuple
     host_file.write_text(requirements, encoding="utf-8")
     own = pack / "requirements.txt"
     calls = [
-        ("PyTorch, 1 to 5 minutes on a new machine", list(TORCH)),
+        ("PyTorch, the largest part", list(TORCH)),
         ("what ComfyUI needs", ["-c", str(constraints), *TORCH, "-r", str(host_file), "-r", str(own)]),
         ("torchaudio", ["--no-deps", TORCHAUDIO]),
     ]
