@@ -1,0 +1,119 @@
+"""Run the example workflow on a real server with files of the real sizes.
+
+    python dev.py full-size
+
+The files are seeded stand-ins (benchmarks.standins; 3.1 GB, written once), so the pictures show nothing. What counts:
+every node and loader takes them, the latents are finite and not constant, and the same seed gives the same latents and
+the same video again, bit for bit. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load
+from torch import Tensor
+from tqdm import tqdm
+
+from ..client.api import ComfyClient, Progress, saved_files
+from ..client.workflow import load as load_workflow
+from ..client.workflow import set_seed, to_prompt
+from ..dev_tools import hosts
+from ..dev_tools.server import PACK_NAME, Host, Server, make_base
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKFLOW = ROOT / "example_workflows" / "text_to_video.json"
+BASE = ROOT / ".dev" / "full-size"
+UNUSED = ("lora key not loaded", "unet missing", "unet unexpected", "clip missing", "clip unexpected", "left over keys",
+          "Missing VAE keys", "Leftover VAE keys", "Traceback")
+"""What the host says in its log when a file's weights do not all find their place."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--size", type=int, default=64, help="height and width in pixels; more takes longer")
+    chosen = parser.parse_args()
+    base = make_base(BASE, {PACK_NAME: ROOT})
+    # In a process of its own, whose memory is gone when the server starts.
+    subprocess.run([sys.executable, ROOT / "standalone.py", "benchmarks.standins", base / "models"], check=True)
+    path = Path(os.environ["COMFYUI_PATH"]).resolve()
+    with Server(Host(path, Path(sys.executable), hosts.version_of(path)), base) as server:
+        client = ComfyClient(server.url)
+        prompt = to_prompt(load_workflow(WORKFLOW), client.object_info())
+        saver = shrink(prompt, chosen.frames, chosen.size)
+        # Another seed in between, so that nothing of the first run is left in the server's cache.
+        runs = [run(client, prompt, saver, seed) for seed in (1, 2, 1)]
+        complaints = [line for line in server.log.read_text("utf-8", "replace").splitlines() if mentions(line, UNUSED)]
+    figures = judge(*runs) | {"complaints": complaints, "files": sum(
+        file.stat().st_size for file in (base / "models").rglob("*") if file.suffix in (".ckpt", ".safetensors"))}
+    figures["passed"] = not complaints and all(value for value in figures.values() if isinstance(value, bool))
+    print(json.dumps(figures))
+    raise SystemExit(not figures["passed"])
+
+
+def mentions(line: str, phrases: tuple[str, ...]) -> bool:
+    """Whether a line of the log holds one of the phrases, followed by something other than an empty list."""
+    return any(phrase in line for phrase in phrases) and not line.rstrip().endswith("[]")
+
+
+def shrink(prompt: dict, frames: int, size: int) -> str:
+    """Set the clip's size, and save the latents too, which are exact where a video is not; return the saver's id."""
+    for node_id, node in list(prompt.items()):
+        if node["class_type"] == "EmptyLatentImage":
+            node["inputs"] |= {"width": size, "height": size, "batch_size": frames}
+        elif node["class_type"] == "VAEDecode":
+            prompt["latents"] = {"class_type": "SaveLatent", "_meta": {"title": "Save Latent"}, "inputs": {
+                "samples": node["inputs"]["samples"], "filename_prefix": "latents/full-size"}}
+    return "latents"
+
+
+def run(client: ComfyClient, prompt: dict, saver: str, seed: int) -> tuple[Tensor, Tensor, float]:
+    """Run the workflow; return its latents (f c h w), its video (f h w 3) and the seconds it took."""
+    set_seed(prompt, seed)
+    start = time.perf_counter()
+    with tqdm(desc=f"seed {seed}", bar_format="{desc}: {elapsed} {postfix}") as bar:
+        def show(progress: Progress) -> None:
+            bar.set_postfix_str(f"{progress.node_type} {progress.step}/{progress.steps}")
+
+        outputs = client.run(prompt, on_progress=show)
+    seconds = time.perf_counter() - start
+    latent = load(client.fetch_file(saved_files({saver: outputs.pop(saver)})[0]))["latent_tensor"]
+    return latent, read_video(client.fetch_file(saved_files(outputs)[0])), seconds
+
+
+def read_video(data: bytes) -> Tensor:
+    """Return the frames of an mp4, f h w 3."""
+    import av
+
+    with av.open(io.BytesIO(data)) as container:
+        return torch.stack([torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)])
+
+
+def judge(first: tuple, other: tuple, again: tuple) -> dict:
+    """Compare a run with one of another seed and with its repetition."""
+    (latent, video, seconds), (other_latent, _, _), (latent_again, video_again, warm_seconds) = first, other, again
+    return {
+        "finite": bool(latent.isfinite().all()),
+        "not_constant": bool(latent.flatten(1).std(1).gt(0).all()) and video.float().std().item() > 0,
+        "frames_differ": bool((latent[1:] != latent[:-1]).flatten(1).any(1).all()),
+        "seeds_differ": not torch.equal(latent, other_latent),
+        "latents_reproducible": torch.equal(latent, latent_again),
+        "video_reproducible": torch.equal(video, video_again),
+        "frames": len(video),
+        "latent_std": round(latent.std().item(), 4),
+        "seconds_first": round(seconds, 1),
+        "seconds_warm": round(warm_seconds, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
