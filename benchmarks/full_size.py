@@ -67,7 +67,7 @@ def mentions(line: str, phrases: tuple[str, ...]) -> bool:
 
 def shrink(prompt: dict, frames: int, size: int) -> str:
     """Set the clip's size, and save the latents too, which are exact where a video is not; return the saver's id."""
-    for node_id, node in list(prompt.items()):
+    for node in list(prompt.values()):
         if node["class_type"] == "EmptyLatentImage":
             node["inputs"] |= {"width": size, "height": size, "batch_size": frames}
         elif node["class_type"] == "VAEDecode":
