@@ -5,6 +5,8 @@
     python dev.py test [pytest arguments]              the tests
     python dev.py browser                              open and run the example workflow in headless Chromium
     python dev.py bench                                the benchmarks
+    python dev.py parity [--full]                      compare whole runs with diffusers, tiny or at full size
+    python dev.py full-size                            the example workflow with random weights of the real size
     python dev.py obedience                            how well the demo model follows its prompts
     python dev.py train-demo                           train the demo model anew
 
@@ -38,7 +40,14 @@ from dev_tools.server import PACK_NAME, Host, Server, ServerError, arguments, ma
 ROOT = Path(__file__).resolve().parent
 DEV = ROOT / ".dev"
 DEMO_WORKFLOW = ROOT / "example_workflows" / "text_to_video_demo.json"
-MODULES = {"bench": "benchmarks.bench", "obedience": "demo.obedience", "train-demo": "demo.train"}
+MODULES = {
+    "bench": ("run", "benchmarks.bench"),
+    "parity": ("test", "benchmarks.parity"),
+    "full-size": ("run", "benchmarks.full_size"),
+    "obedience": ("run", "demo.obedience"),
+    "train-demo": ("run", "demo.train"),
+}
+"""What other modules do, {command: (what the environment is for, module)}; diffusers comes with the tests."""
 
 
 def prepare(options: argparse.Namespace, purpose: str = "run") -> Host:
@@ -147,7 +156,8 @@ def main() -> None:
     elif command == "browser":
         in_host(options, "browser", "standalone.py", "dev_tools.browser_check", *rest)
     elif command in MODULES:
-        in_host(options, "run", "standalone.py", MODULES[command], *rest)
+        purpose, module = MODULES[command]
+        in_host(options, purpose, "standalone.py", module, *rest)
     else:
         print(__doc__)
         sys.exit(0 if command in ("-h", "--help", "help") else 2)
