@@ -3,7 +3,7 @@
     python standalone.py benchmarks.standins FOLDER
 
 FOLDER is a ComfyUI models folder; it gets a Stable Diffusion 1.5 checkpoint (UNet, VAE, CLIP), AnimateLCM's spatial
-LoRA and its motion module, 3.1 GB in float16. Activations stay finite, the pictures show nothing. The same seeds give
+LoRA and its motion module, 3.2 GB in float16. Activations stay finite, the pictures show nothing. The same seeds give
 the same files.
 """
 

@@ -18,8 +18,8 @@ SCALE = 0.18215
 
 COLOUR_MATRIX = ((0.299, 0.587, 0.114), (-0.169, -0.331, 0.500), (0.500, -0.419, -0.081))
 """From red, green and blue to luminance and two colour differences (ITU-R BT.601)."""
-MEAN = (0.438, -0.012, 0.019, 0.012)
-SPREAD = (0.307, 0.061, 0.062, 0.041)
+MEAN = (0.462, -0.012, 0.020, 0.016)
+SPREAD = (0.301, 0.077, 0.074, 0.047)
 """Mean and standard deviation of luminance, the two colour differences and the contrast over the world."""
 
 

@@ -59,7 +59,8 @@ def train(stage: Stage, folder: Path, save_every: int = 200) -> dict[str, Tensor
     """Run the stage to its end, from its checkpoint in `folder` if there is one; return the averaged weights."""
     parameters = dict(stage.network.named_parameters())
     average = {name: p.detach().clone() for name, p in parameters.items()}
-    optimiser = torch.optim.AdamW(parameters.values(), lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+    optimiser = torch.optim.AdamW(parameters.values(), lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3,
+                                  fused=True)
     checkpoint = folder / f"{stage.name}.pt"
     first = _resume(checkpoint, stage.network, average, optimiser)
     bar = tqdm(range(first, stage.steps), initial=first, total=stage.steps, desc=stage.name, mininterval=5)

@@ -25,7 +25,7 @@ COLOURS = {
 BACKGROUNDS = {"white": (240, 240, 240), "grey": (136, 136, 140), "black": (20, 20, 24), "brown": (92, 64, 44)}
 SHAPES = ("circle", "square", "triangle", "star")
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-RADII = {"small": 16.0, "medium": 21.0, "big": 26.0}
+RADII = {"small": 20.0, "medium": 25.0, "big": 31.0}
 """Radius of the object, in pixels."""
 SPEEDS = {"slowly": 1.5, "steadily": 2.6, "quickly": 4.0}
 """Speed of the object, in pixels per frame."""
