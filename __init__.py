@@ -1,6 +1,16 @@
 """AnimateLCM for ComfyUI: few-step video from Stable Diffusion 1.5 checkpoints."""
 
-from comfy_api.latest import ComfyExtension, io
+import sys
+from pathlib import Path
+
+from comfyui_version import __version__ as comfyui_version
+
+from .host.requirements import check_only_install, check_version
+
+# Before the host's node interface is imported, which an old host may not have.
+check_version(comfyui_version)
+
+from comfy_api.latest import ComfyExtension, io  # noqa: E402
 
 WEB_DIRECTORY = "./web"
 
@@ -14,6 +24,9 @@ class AnimateLCMExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .nodes import NODES
 
+        # The host's own `nodes`, which is loading this pack right now.
+        registered = getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {})
+        check_only_install((node.GET_SCHEMA().node_id for node in NODES), registered, str(Path(__file__).parent))
         return NODES
 
 

@@ -1,7 +1,9 @@
 """A procedural world of captioned clips: coloured shapes that move across a plain background.
 
-A frame shows where its object is heading: it drags a fading trail that is longer the faster it moves.
-The image stage learns the words for it, so that a motion module, which sees no text, can carry it through time.
+A frame shows where its object is heading: it drags a fading trail that is longer the faster it moves, and light falls
+in from the side that it heads for. The image stage learns the words for it, so that a motion module, which sees no
+text, can carry it through time. The light is what the words are learned by first: a trail looks the same for each
+heading but for its turn, whereas each side has a light of its own colour, in the same place in every picture.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ RADII = {"small": 20.0, "medium": 25.0, "big": 31.0}
 """Radius of the object, in pixels."""
 SPEEDS = {"slowly": 1.5, "steadily": 2.6, "quickly": 4.0}
 """Speed of the object, in pixels per frame."""
+LIGHTS = {"left": (-0.16, 0.03, 0.16), "right": (0.16, 0.03, -0.16), "up": (-0.12, 0.16, -0.12),
+          "down": (0.12, -0.16, 0.12)}
+"""What the light from the side that the object heads for adds to the background there: blue, orange, green, violet."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,17 @@ def draw(scene: Scene, centres: Tensor) -> Tensor:
     x = axis.view(1, 1, -1) - centres[:, 0].view(-1, 1, 1)
     y = axis.view(1, -1, 1) - centres[:, 1].view(-1, 1, 1)
     colour = torch.tensor(COLOURS[scene.colour]).view(1, 3, 1, 1) / 255
-    frame = torch.tensor(BACKGROUNDS[scene.background]).view(1, 3, 1, 1) / 255
+    frame = (torch.tensor(BACKGROUNDS[scene.background]).view(1, 3, 1, 1) / 255 + _light(scene.direction)).clamp(0, 1)
     frame = torch.lerp(frame, colour, _trail(x, y, scene.direction, radius, 14 + 12 * speed).unsqueeze(1))
     return torch.lerp(frame, colour, coverage(scene.shape, x, y, radius).unsqueeze(1))
+
+
+def _light(direction: str) -> Tensor:
+    """Return what the light adds to the background, (3, SIZE, SIZE): all of it in front, nothing behind."""
+    dx, dy = DIRECTIONS[direction]
+    ramp = torch.linspace(-1, 1, SIZE)
+    strength = (1 + dx * ramp.view(1, -1) + dy * ramp.view(-1, 1)) / 2
+    return torch.tensor(LIGHTS[direction]).view(3, 1, 1) * strength
 
 
 def coverage(shape: str, x: Tensor, y: Tensor, radius: float) -> Tensor:

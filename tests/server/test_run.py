@@ -11,9 +11,10 @@ import pytest
 from animatelcm.client.api import ComfyClient, Progress, RunError, saved_files
 from animatelcm.client.workflow import load, set_text, set_value, to_prompt
 from animatelcm.dev_tools.contact_sheet import frames_of, sheet_of
-from animatelcm.dev_tools.server import Server
+from animatelcm.dev_tools.server import PACK_NAME, Server, ServerError, make_base
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "example_workflows"
 NODES = ("AnimateLCM_LoadMotionModule", "AnimateLCM_ApplyMotionModule", "AnimateLCM_Scheduler", "AnimateLCM_Sampler",
          "AnimateLCM_LoadDemoModel")
 
@@ -85,6 +86,12 @@ def test_examples_know_their_nodes(client: ComfyClient) -> None:
 def test_examples_are_listed_by_the_server(client: ComfyClient, server: Server) -> None:
     listed = client.templates()
     assert set(listed["AnimateLCM"]) == {path.stem for path in EXAMPLES.glob("*.json")}
+
+
+def test_a_second_copy_of_the_pack_is_refused(server: Server, tmp_path: Path) -> None:
+    twice = make_base(tmp_path, {PACK_NAME: ROOT, "copy": ROOT})
+    with pytest.raises(ServerError, match="AnimateLCM is installed twice"), Server(server.host, twice):
+        pass
 
 
 def test_demo_example_makes_a_video_of_sixteen_frames(client: ComfyClient) -> None:
