@@ -14,8 +14,8 @@ from animatelcm.dev_tools.contact_sheet import frames_of, sheet_of
 from animatelcm.dev_tools.server import Server
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"
-NODES = ("AnimateLCM_LoadMotionModule", "AnimateLCM_ApplyMotionModule", "AnimateLCM_Scheduler", "AnimateLCM_Sampler",
-         "AnimateLCM_LoadDemoModel")
+NODES = ("AnimateLCM_LoadMotionModule", "AnimateLCM_ApplyMotionModule", "AnimateLCM_ImageToVideo",
+         "AnimateLCM_Scheduler", "AnimateLCM_Sampler", "AnimateLCM_LoadDemoModel")
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
