@@ -49,7 +49,8 @@ class LoadMotionModule(io.ComfyNode):
                 "motion_file", options=motion_files(),
                 tooltip="A .safetensors or .ckpt file in models/animatediff_models. 'demo (embedded)' belongs to the "
                         "demo model. AnimateLCM_sd15_t2v.ckpt is recommended for Stable Diffusion 1.5 checkpoints.")],
-            outputs=[MotionModuleSocket.Output(display_name="motion_module", tooltip="For Apply Motion Module.")],
+            outputs=[MotionModuleSocket.Output(
+                display_name="motion_module", tooltip="For Apply Motion Module or Image to Video.")],
         )
 
     @classmethod
