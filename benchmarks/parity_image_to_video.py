@@ -29,14 +29,16 @@ from ..tests.motion import reference_encoder
 from . import parity
 from .parity import FULL, TINY, TOLERANCE, Result, Run, Size
 
-STEPS, CFG = (1, 2, 4), (1.0, 1.5)
+STEPS, CFG = (1, 4), (1.0, 1.5)
 BETA_END, ORIGINAL_STEPS = 0.014, 200
 MOTION_SCALE, LEVEL_WEIGHTS = 0.8, (1.0, 0.5, 2.0, 1.0)
 ONE, EACH = "one image", "an image for each frame"
+Case = tuple[str, int, float]
+"""References, steps and cfg."""
 
 
-def cases() -> list[tuple[str, int, float]]:
-    """Return (references, steps, cfg) of every case."""
+def cases() -> list[Case]:
+    """Return every case."""
     return list(itertools.product((ONE, EACH), STEPS, CFG))
 
 
@@ -64,15 +66,16 @@ def features_added(network, features: list[Tensor]) -> Iterator[None]:
         yield
 
 
-def diffusers_side(unet, adapter, encoder_weights: dict[str, Tensor], size: Size) -> dict[tuple[str, int, float], Run]:
-    """Run every case in diffusers."""
+def diffusers_side(unet, adapter, encoder_weights: dict[str, Tensor], size: Size, wanted: list[Case]
+                   ) -> dict[Case, Run]:
+    """Run the cases in diffusers."""
     from diffusers import UNetMotionModel
 
     *text, noise = parity.inputs(size)
     network = UNetMotionModel.from_unet2d(unet, adapter).eval()
     parity.use_frame_norm(network)
     runs = {}
-    for references, steps, cfg in cases():
+    for references, steps, cfg in wanted:
         features = reference_encoder.features(
             encoder_weights, reference_latents(size, references), size.num_frames, MOTION_SCALE)
         weighted = [weight * feature for weight, feature in zip(LEVEL_WEIGHTS, features, strict=True)]
@@ -82,7 +85,7 @@ def diffusers_side(unet, adapter, encoder_weights: dict[str, Tensor], size: Size
     return runs
 
 
-def host_side(unet_weights: dict[str, Tensor], path: Path, size: Size) -> Iterator[tuple[tuple[str, int, float], Run]]:
+def host_side(unet_weights: dict[str, Tensor], path: Path, size: Size) -> Iterator[tuple[Case, Run]]:
     """Run every case in the host, with the reference through the same door as the node's."""
     from ..host.image_to_video import apply_image_to_video
     from ..host.motion import load_motion
@@ -104,7 +107,7 @@ def compare(size: Size, folder: Path) -> Iterator[Result]:
     encoder_weights = reference_encoder.random_weights(size.channels)
     path, unet_weights = folder / "image-to-video.safetensors", unet.state_dict()
     write_file(path, adapter, encoder_weights)
-    expected = diffusers_side(unet, adapter, encoder_weights, size)
+    expected = diffusers_side(unet, adapter, encoder_weights, size, cases())
     del unet, adapter
     gc.collect()
     for case, run in host_side(unet_weights, path, size):
