@@ -6,6 +6,7 @@
     python dev.py browser                              open and run the example workflow in headless Chromium
     python dev.py bench                                the benchmarks
     python dev.py parity [--full]                      compare whole runs with diffusers, tiny or at full size
+    python dev.py parity-image-to-video [--full]       the same for image to video
     python dev.py full-size                            the example workflow with random weights of the real size
     python dev.py obedience                            how well the demo model follows its prompts
     python dev.py train-demo                           train the demo model anew
@@ -43,6 +44,7 @@ DEMO_WORKFLOW = ROOT / "example_workflows" / "text_to_video_demo.json"
 MODULES = {
     "bench": ("run", "benchmarks.bench"),
     "parity": ("test", "benchmarks.parity"),
+    "parity-image-to-video": ("test", "benchmarks.parity_image_to_video"),
     "full-size": ("run", "benchmarks.full_size"),
     "obedience": ("run", "demo.obedience"),
     "train-demo": ("run", "demo.train"),

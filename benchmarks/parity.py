@@ -113,13 +113,23 @@ class FrameNorm(nn.Module):
         return self.norm(frames.flatten(0, 1)).view(frames.shape).transpose(1, 2)
 
 
+def use_frame_norm(network) -> None:
+    """Make a UNetMotionModel's temporal transformers normalise as those of the authors."""
+    from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
+
+    for module in list(network.modules()):
+        if isinstance(module, AnimateDiffTransformer3D):
+            module.norm = FrameNorm(module.norm)
+
+
 @torch.inference_mode()
-def run_diffusers(unet, text: tuple[Tensor, Tensor], noise: Tensor, steps: int, cfg: float) -> Run:
+def run_diffusers(unet, text: tuple[Tensor, Tensor], noise: Tensor, steps: int, cfg: float,
+                  beta_end: float = 0.012, original_steps: int = 100) -> Run:
     """Sample with a UNetMotionModel and LCMScheduler, with guidance as in diffusers' AnimateDiffPipeline."""
     from diffusers import LCMScheduler
 
-    scheduler = LCMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012,
-                             original_inference_steps=100, clip_sample=False)
+    scheduler = LCMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=beta_end,
+                             original_inference_steps=original_steps, clip_sample=False)
     scheduler.set_timesteps(steps)
     z = noise[0].transpose(0, 1)[None]  # f c h w -> 1 c f h w
     for i, timestep in enumerate(scheduler.timesteps):
@@ -245,13 +255,10 @@ class Expected:
 def diffusers_side(unet, adapter, text: tuple[Tensor, Tensor], noise: Tensor) -> Expected:
     """Run every case in diffusers."""
     from diffusers import UNetMotionModel
-    from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 
     network = UNetMotionModel.from_unet2d(unet, adapter).eval()
     with_own_norm = run_diffusers(network, text, noise, 1, 1.0)
-    for module in list(network.modules()):
-        if isinstance(module, AnimateDiffTransformer3D):
-            module.norm = FrameNorm(module.norm)
+    use_frame_norm(network)
     return Expected(with_own_norm, {case: run_diffusers(network, text, noise, *case) for case in cases()})
 
 

@@ -19,11 +19,13 @@ from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..motion.files import MotionFileError, read_motion_file
+from ..motion.image_encoder import ImageEncoder
 from ..motion.module import DOWN_SITES, MotionConfig, MotionModule
 from ..samplers.schedules import SCHEDULES, Schedule
+from .inserts import AfterBlock, Block, Insert
 from .operations import operations
 from .sampling import model_sampling_for
 
@@ -46,6 +48,18 @@ class LoadedMotion:
     """Name of the noise schedule that the family was trained with."""
     config: MotionConfig
     patcher: ModelPatcher
+    encoder: ModelPatcher | None = None
+    """The image encoder of an image-to-video file."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A motion module on a MODEL; its network is the additional model in the same place."""
+
+    strength: float = 1.0
+    """Factor on what the module adds."""
+    insert: Insert | None = None
+    """What else changes the features, before the module does."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +68,9 @@ class Run:
 
     num_frames: int
     """Frames of a clip; the batch holds one clip for each of its conditionings."""
-    sites: dict[tuple[str, int], list[Callable[[Tensor, int], Tensor]]]
+    sites: dict[Block, list[AfterBlock]]
     """What runs after each UNet block, in order."""
-    bare: frozenset[tuple[str, int]]
+    bare: frozenset[Block]
     """UNet blocks without a spatial transformer; their site follows the resnet."""
 
 
@@ -70,21 +84,30 @@ def load_motion(path: str | Path) -> LoadedMotion:
     if file.schedule not in SCHEDULES:
         raise MotionFileError(f"{Path(path).name} asks in its metadata for the schedule '{file.schedule}', which this "
                               f"version does not know; it knows {', '.join(SCHEDULES)}")
-    weights = file.weights
-    sample = next(iter(weights.values()))
+    sample = next(iter(file.weights.values()))
     dtype = comfy.model_management.unet_dtype(
-        model_params=sum(w.numel() for w in weights.values()), weight_dtype=sample.dtype)
-    device = comfy.model_management.unet_offload_device()
-    network = MotionModule(file.config, ops=operations, dtype=dtype, device=device).eval()
+        model_params=sum(w.numel() for w in file.weights.values()), weight_dtype=sample.dtype)
+    at = {"ops": operations, "dtype": dtype, "device": comfy.model_management.unet_offload_device()}
+    network = MotionModule(file.config, **at)
     if file.position_encoding is not None:
         network.set_positions(file.position_encoding)
-    patcher = motion_patcher(network)
+    patcher = _with_weights(network, file.weights, _load_patcher, path)
+    encoder = None
+    if file.image_encoder is not None:
+        encoder = _with_weights(ImageEncoder(file.config.channels, **at), file.image_encoder, _load_encoder, path)
+    return LoadedMotion(Path(path).name, file.family, file.schedule, file.config, patcher, encoder)
+
+
+def _with_weights(network: nn.Module, weights: dict[str, Tensor], load_again: Callable, path: str | Path
+                  ) -> ModelPatcher:
+    patcher = motion_patcher(network.eval())
     network.load_state_dict(weights, assign=patcher.is_dynamic())
-    patcher.cached_patcher_init = (_load_patcher, (path,))
-    return LoadedMotion(Path(path).name, file.family, file.schedule, file.config, patcher)
+    # The host asks for it when it needs the weights on another device.
+    patcher.cached_patcher_init = (load_again, (path,))
+    return patcher
 
 
-def motion_patcher(network: MotionModule) -> ModelPatcher:
+def motion_patcher(network: nn.Module) -> ModelPatcher:
     """Hand the network to the host, which then loads, offloads and counts it."""
     return comfy.model_patcher.CoreModelPatcher(
         network.requires_grad_(False), load_device=comfy.model_management.get_torch_device(),
@@ -92,16 +115,21 @@ def motion_patcher(network: MotionModule) -> ModelPatcher:
 
 
 def _load_patcher(path: str | Path, disable_dynamic: bool = False) -> ModelPatcher:
-    """Load the file once more; the host asks for it when it needs the weights on another device."""
     return load_motion(path).patcher
 
 
-def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, schedule: Schedule | None) -> ModelPatcher:
+def _load_encoder(path: str | Path, disable_dynamic: bool = False) -> ModelPatcher | None:
+    return load_motion(path).encoder
+
+
+def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, schedule: Schedule | None,
+                 insert: Insert | None = None) -> ModelPatcher:
     """Return a clone of `model` whose UNet also runs `motion`.
 
     Args:
         strength: Factor on what the module adds; 1 is as trained.
         schedule: Noise schedule to sample with; None keeps the model's own.
+        insert: What else changes the features, before the module does.
 
     Raises:
         ValueError: The motion module does not fit the model's UNet.
@@ -110,7 +138,7 @@ def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, sch
     applied = model.clone()
     applied.set_additional_models(KEY, [*model.get_additional_models_with_key(KEY), motion.patcher.clone()])
     options = applied.model_options["transformer_options"]
-    options[KEY] = (*options.get(KEY, ()), strength)
+    options[KEY] = (*options.get(KEY, ()), Applied(strength, insert))
     if schedule is not None:
         applied.add_object_patch("model_sampling", model_sampling_for(model, schedule))
     _hook(applied)
@@ -138,23 +166,28 @@ def _begin_run(executor, x: Tensor, t: Tensor, c_concat=None, c_crossattn=None, 
     num_frames = len(x) // len(options.get("cond_or_uncond", [0]))
     for network in networks:
         _check_frames(num_frames, network.config.max_frames)
-    options[Run] = Run(num_frames, _sites(networks, options[KEY]), _bare_blocks(base.diffusion_model))
+    inserts = [entry.insert.sites(base, x, num_frames, options) if entry.insert else {} for entry in options[KEY]]
+    sites = _sites(networks, [entry.strength for entry in options[KEY]], inserts)
+    options[Run] = Run(num_frames, sites, _bare_blocks(base.diffusion_model))
     return executor(x, t, c_concat, c_crossattn, control, options, **conds)
 
 
 def run_options(network: MotionModule, unet: UNetModel, num_frames: int) -> dict:
     """Return the transformer_options that make a bare UNet run `network`; for training, where there is no sampling."""
     return {
-        Run: Run(num_frames, _sites([network], (1.0,)), _bare_blocks(unet)),
+        Run: Run(num_frames, _sites([network], [1.0], [{}]), _bare_blocks(unet)),
         "patches": {LAYER_PATCH: list(HANDLERS)},
     }
 
 
-def _sites(networks: list[MotionModule], strengths: tuple[float, ...]) -> dict:
-    sites: dict[tuple[str, int], list] = {}
-    for network, strength in zip(networks, strengths, strict=True):
-        for block, site in network.sites().items():
-            sites.setdefault(block, []).append(_Site(site, strength))
+def _sites(networks: list[MotionModule], strengths: list[float], inserts: list[dict[Block, AfterBlock]]
+           ) -> dict[Block, list[AfterBlock]]:
+    """Return what runs after each block: module after module, each with what is inserted before it."""
+    sites: dict[Block, list[AfterBlock]] = {}
+    for network, strength, insert in zip(networks, strengths, inserts, strict=True):
+        own = {block: _Site(site, strength) for block, site in network.sites().items()}
+        for block, call in (*insert.items(), *own.items()):
+            sites.setdefault(block, []).append(call)
     return sites
 
 
@@ -218,6 +251,9 @@ def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, *
     # Two clips run together where there is guidance, and the modules of a site one after the other.
     ours = max((network.activation_bytes(num_frames, 2 * height * width, item_size, model.load_device.type)
                 for network in networks), default=0)
+    pixels, applied = height * width, model.model_options["transformer_options"][KEY]
+    ours += sum(entry.insert.kept_bytes(num_frames, noise_shape[0], pixels, item_size)
+                for entry in applied if entry.insert)
     theirs = model.model.memory_required([2 * num_frames, *noise_shape[1:]])
     return executor(model, [*noise_shape[:-1], math.ceil(width * (1 + ours / theirs))], conds, *args, **kwargs)
 
@@ -248,7 +284,7 @@ def _check_fit(model: ModelPatcher, motion: LoadedMotion) -> None:
                              f"the UNet has {found}{advice}")
 
 
-def _blocks(unet: UNetModel) -> dict:
+def _blocks(unet: UNetModel) -> dict[Block, nn.Module]:
     named = {("input", i): block for i, block in enumerate(unet.input_blocks)}
     named["middle", 0] = unet.middle_block
     return named | {("output", i): block for i, block in enumerate(unet.output_blocks)}
@@ -259,6 +295,6 @@ def _channels(block) -> int | None:
     return next((layer.out_channels for layer in block or () if isinstance(layer, ResBlock)), None)
 
 
-def _bare_blocks(unet: UNetModel) -> frozenset[tuple[str, int]]:
+def _bare_blocks(unet: UNetModel) -> frozenset[Block]:
     return frozenset(name for name, block in _blocks(unet).items()
                      if not any(isinstance(layer, SpatialTransformer) for layer in block))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Size, Tensor
 
+from .checks import check_finite, check_shapes, some
 from .containers import AGAIN, MotionFileError, read_tensors
 from .formats import (
     ANIMATEDIFF,
@@ -27,6 +28,7 @@ from .formats import (
     find_layout,
     strip_prefix,
 )
+from .image_encoder import ImageEncoder
 from .module import MotionConfig, MotionModule, sinusoid
 
 __all__ = ["MotionFile", "MotionFileError", "read_motion_file", "write_motion_file"]
@@ -59,7 +61,7 @@ class MotionFile:
     weights: dict[str, Tensor]
     """MotionModule's state dict, in the file's own precision."""
     image_encoder: dict[str, Tensor] | None
-    """The weights of the image-to-video encoder, with their own names."""
+    """ImageEncoder's state dict, in the file's own precision, of an image-to-video file."""
     position_encoding: dict[int, Tensor] | None
     """Position tables (max_frames, c) by c, of the widths where the file's differ from the sinusoid; None as a rule."""
     metadata: dict[str, str]
@@ -94,6 +96,7 @@ def write_motion_file(
     Args:
         weights: MotionModule's state dict.
         schedule: A key of SCHEDULES in the samplers package.
+        image_encoder: ImageEncoder's state dict, which makes it an image-to-video file.
         position_encoding: Position tables (frames, c) by c, where they are not the sinusoid.
 
     Raises:
@@ -102,9 +105,11 @@ def write_motion_file(
     path = Path(path)
     try:
         tensors = _to_file(weights, config) | _site_tables(weights, position_encoding or {}, config)
-        tensors |= {IMAGE_ENCODER + key: tensor for key, tensor in (image_encoder or {}).items()}
+        encoder = {IMAGE_ENCODER + key: tensor for key, tensor in (image_encoder or {}).items()}
+        _check_encoder(encoder, config)
+        tensors |= encoder
         tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        _check_finite(tensors)
+        check_finite(tensors)
     except MotionFileError as error:
         raise MotionFileError(f"{path.name} is not written, because what it would hold {error}") from error
     facts = {"family": family, "schedule": schedule, "heads": config.heads, "max_frames": config.max_frames}
@@ -135,7 +140,8 @@ def _read(path: Path) -> MotionFile:
     family = find_family(signature)
     config = _config(temporal, signature, metadata)
     _check(temporal, layout, config)
-    _check_finite(temporal | tables | image_encoder)
+    _check_encoder(image_encoder, config)
+    check_finite(temporal | tables | image_encoder)
     return MotionFile(
         family=metadata.get(f"{METADATA}family", family.name),
         schedule=metadata.get(f"{METADATA}schedule", family.schedule),
@@ -153,7 +159,7 @@ def _recognise(shapes: Mapping[str, Size]) -> Layout:
         raise MotionFileError(f"seems to be {foreign.what}. {foreign.advice} Expected {EXPECTED}.")
     layout = find_layout(shapes)
     if layout is None:
-        keys = f"it begins with the keys {_some(shapes)}" if shapes else "it holds no named tensors"
+        keys = f"it begins with the keys {some(shapes)}" if shapes else "it holds no named tensors"
         raise MotionFileError(f"is not recognised: {keys}. Expected {EXPECTED}.")
     return layout
 
@@ -200,7 +206,7 @@ def _from_file(temporal: Mapping[str, Tensor], layout: Layout, config: MotionCon
 def _to_file(weights: Mapping[str, Tensor], config: MotionConfig) -> dict[str, Tensor]:
     """Return the tensors of a file, with AnimateDiff's keys, from MotionModule's state dict."""
     if differing := weights.keys() ^ _module_shapes(config).keys():
-        raise MotionFileError(f"differs from {config} in {len(differing)} keys, such as {_some(sorted(differing))}.")
+        raise MotionFileError(f"differs from {config} in {len(differing)} keys, such as {some(sorted(differing))}.")
     tensors = {}
     for key, weight in weights.items():
         file_keys = ANIMATEDIFF.file_keys(key)
@@ -212,32 +218,21 @@ def _to_file(weights: Mapping[str, Tensor], config: MotionConfig) -> dict[str, T
 
 
 def _check(temporal: Mapping[str, Tensor], layout: Layout, config: MotionConfig) -> None:
-    """Raise unless a file's tensors are those that the configuration asks for."""
-    what = f"motion module ({layout.name} layout)"
+    """Raise unless a file's temporal tensors are those that the configuration asks for."""
     shapes = {}
     for key, shape in _module_shapes(config).items():
         file_keys = layout.file_keys(key)
         shapes |= dict.fromkeys(file_keys, Size((shape[0] // len(file_keys), *shape[1:])))
-    if missing := [key for key in shapes if key not in temporal]:
-        raise MotionFileError(f"is an incomplete {what}: {len(missing)} of {len(shapes)} tensors are missing, "
-                              f"such as {_some(missing)}. {AGAIN}")
-    if unknown := [key for key in temporal if key not in shapes]:
-        raise MotionFileError(f"is a {what} of an unknown kind: there is no place for {len(unknown)} of its tensors, "
-                              f"such as {_some(unknown)}. Expected {EXPECTED}.")
-    for key, shape in shapes.items():
-        tensor = temporal[key]
-        if tensor.shape != shape or not tensor.is_floating_point():
-            raise MotionFileError(f"is a {what} with a wrong tensor: {key} has the shape {tuple(tensor.shape)} "
-                                  f"({tensor.dtype}), expected {tuple(shape)} of a floating-point type. {AGAIN}")
+    check_shapes(temporal, shapes, f"motion module ({layout.name} layout)")
 
 
-def _check_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Raise if a value is infinite or not a number; the extremes show both, cannot overflow, and take one pass."""
-    for key, tensor in tensors.items():
-        # a CPU does not compare 8-bit floats
-        values = tensor.float() if tensor.itemsize == 1 else tensor
-        if values.numel() and not torch.stack(values.aminmax()).isfinite().all():
-            raise MotionFileError(f"is a damaged motion module: {key} holds NaN or infinite values. {AGAIN}")
+def _check_encoder(image_encoder: Mapping[str, Tensor], config: MotionConfig) -> None:
+    """Raise unless a file's image encoder, where there is one, is complete and of the module's channels."""
+    if image_encoder:
+        with torch.device("meta"):
+            weights = ImageEncoder(config.channels).state_dict()
+        shapes = {IMAGE_ENCODER + key: tensor.shape for key, tensor in weights.items()}
+        check_shapes(image_encoder, shapes, "motion module with an image encoder")
 
 
 def _table(key: str, tensor: Tensor) -> Tensor:
@@ -280,8 +275,3 @@ def _site_tables(
     attentions = {ANIMATEDIFF.file_keys(key)[0].removesuffix(".to_out.0.weight"): len(weight)
                   for key, weight in weights.items() if key.endswith(".to_out.weight")}
     return {f"{key}.pos_encoder.pe": tables[c][None].clone() for key, c in attentions.items() if c in tables}
-
-
-def _some(keys: Iterable[str], most: int = 3) -> str:
-    keys = list(keys)
-    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")

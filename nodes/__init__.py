@@ -1,7 +1,8 @@
 """The nodes: each declares its sockets, checks, calls, and returns."""
 
 from .demo import LoadDemoModel
+from .image_to_video import ImageToVideo
 from .motion import ApplyMotionModule, LoadMotionModule
 from .sampling import Sampler, Scheduler
 
-NODES = [LoadMotionModule, ApplyMotionModule, Scheduler, Sampler, LoadDemoModel]
+NODES = [LoadMotionModule, ApplyMotionModule, ImageToVideo, Scheduler, Sampler, LoadDemoModel]

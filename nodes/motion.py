@@ -6,11 +6,34 @@ from comfy_api.latest import io
 
 from ..host.display import show_text
 from ..host.folders import motion_files, motion_path
-from ..host.motion import apply_motion, load_motion
-from ..samplers.schedules import SCHEDULES
+from ..host.motion import LoadedMotion, apply_motion, load_motion
+from ..samplers.schedules import SCHEDULES, Schedule
 
 MotionModuleSocket = io.Custom("ANIMATELCM_MOTION_MODULE")
 AUTO, KEEP = "auto", "keep the model's own"
+
+
+def strength_input(advanced: bool = False) -> io.Float.Input:
+    """Declare the socket `motion_strength`."""
+    return io.Float.Input(
+        "motion_strength", default=1.0, min=0.0, max=10.0, step=0.05, advanced=advanced,
+        tooltip="Factor on what the motion module adds, 0 to 10, without unit. 1 is as trained; 0.8 to 1.2 is useful; "
+                "0 makes every frame on its own.")
+
+
+def schedule_input(advanced: bool = False) -> io.Combo.Input:
+    """Declare the socket `schedule`, which `chosen_schedule` reads."""
+    return io.Combo.Input(
+        "schedule", options=[AUTO, *SCHEDULES, KEEP], default=AUTO, advanced=advanced,
+        tooltip="Noise schedule to sample with. 'auto' takes the one that the motion file was trained with, which is "
+                "right nearly always; the wrong one gives dark or washed-out videos.")
+
+
+def chosen_schedule(motion_module: LoadedMotion, schedule: str) -> tuple[Schedule | None, str]:
+    """Return the schedule that the socket stands for, None for the model's own, and lines for the node to show."""
+    name = motion_module.schedule if schedule == AUTO else schedule
+    told = f"{motion_module.family}, up to {motion_module.config.max_frames} frames\nschedule: {name}"
+    return None if name == KEEP else SCHEDULES[name], told
 
 
 class LoadMotionModule(io.ComfyNode):
@@ -26,7 +49,8 @@ class LoadMotionModule(io.ComfyNode):
                 "motion_file", options=motion_files(),
                 tooltip="A .safetensors or .ckpt file in models/animatediff_models. 'demo (embedded)' belongs to the "
                         "demo model. AnimateLCM_sd15_t2v.ckpt is recommended for Stable Diffusion 1.5 checkpoints.")],
-            outputs=[MotionModuleSocket.Output(display_name="motion_module", tooltip="For Apply Motion Module.")],
+            outputs=[MotionModuleSocket.Output(
+                display_name="motion_module", tooltip="For Apply Motion Module or Image to Video.")],
         )
 
     @classmethod
@@ -46,14 +70,8 @@ class ApplyMotionModule(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="A Stable Diffusion 1.5 MODEL, before or after its LoRAs."),
                 MotionModuleSocket.Input("motion_module", tooltip="From Load Motion Module."),
-                io.Float.Input(
-                    "motion_strength", default=1.0, min=0.0, max=10.0, step=0.05,
-                    tooltip="Factor on what the motion module adds, 0 to 10, without unit. 1 is as trained; "
-                            "0.8 to 1.2 is useful; 0 makes every frame on its own."),
-                io.Combo.Input(
-                    "schedule", options=[AUTO, *SCHEDULES, KEEP], default=AUTO,
-                    tooltip="Noise schedule to sample with. 'auto' takes the one that the motion file was trained "
-                            "with, which is right nearly always; the wrong one gives dark or washed-out videos."),
+                strength_input(),
+                schedule_input(),
             ],
             outputs=[io.Model.Output(
                 tooltip="For any sampler. Frames are the latent batch: 16 in Empty Latent Image make 16 frames.")],
@@ -62,7 +80,9 @@ class ApplyMotionModule(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, motion_module, motion_strength: float, schedule: str) -> io.NodeOutput:
-        name = motion_module.schedule if schedule == AUTO else schedule
-        applied = apply_motion(model, motion_module, motion_strength, None if name == KEEP else SCHEDULES[name])
-        show_text(cls, f"{motion_module.family}, up to {motion_module.config.max_frames} frames\nschedule: {name}")
-        return io.NodeOutput(applied)
+        chosen, told = chosen_schedule(motion_module, schedule)
+        # As in the authors' code: without an image nothing is added to the features.
+        if motion_module.encoder is not None:
+            told += "\nno reference image: works as text to video. Use Image to Video to animate an image"
+        show_text(cls, told)
+        return io.NodeOutput(apply_motion(model, motion_module, motion_strength, chosen))

@@ -18,8 +18,10 @@ from ..host import tiny
 from ..host.motion import LoadedMotion, load_motion
 from ..motion.files import write_motion_file
 from ..motion.module import MotionConfig, MotionModule
+from .motion import reference_encoder
 
 FAMILY = SCHEDULE = "AnimateLCM text-to-video"
+IMAGE_TO_VIDEO = "AnimateLCM image-to-video"
 CONFIG = MotionConfig(channels=tiny.MOTION_CONFIG.channels, heads=8)
 """Fits the tiny UNet; released files have 8 heads, and none says so."""
 
@@ -81,6 +83,14 @@ def motion_file(folder: Path, config: MotionConfig = CONFIG, seed: int = 1) -> P
 def loaded_motion(folder: Path, config: MotionConfig = CONFIG, seed: int = 1) -> LoadedMotion:
     """Return a motion module with random weights, through a file."""
     return load_motion(motion_file(folder, config, seed))
+
+
+def loaded_image_to_video(folder: Path, config: MotionConfig = CONFIG, seed: int = 1) -> LoadedMotion:
+    """Return an image-to-video module with random weights, through a file."""
+    path = folder / f"image-to-video-{seed}.safetensors"
+    encoder = reference_encoder.random_weights(config.channels, seed)
+    write_motion_file(path, motion_module(config, seed).state_dict(), IMAGE_TO_VIDEO, IMAGE_TO_VIDEO, config, encoder)
+    return load_motion(path)
 
 
 def conditioning(seed: int, tokens: int = 5, channels: int = CONTEXT_DIM) -> list:

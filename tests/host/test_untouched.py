@@ -11,11 +11,20 @@ import comfy.supported_models
 import pytest
 import torch
 from animatelcm.host import tiny
+from animatelcm.host.image_to_video import apply_image_to_video
 from animatelcm.host.motion import apply_motion
 from animatelcm.motion.module import MotionConfig
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host import snapshots
-from animatelcm.tests.support import SCHEDULE, loaded_motion, model_from, randomise, run, tiny_model
+from animatelcm.tests.support import (
+    SCHEDULE,
+    loaded_image_to_video,
+    loaded_motion,
+    model_from,
+    randomise,
+    run,
+    tiny_model,
+)
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_management import InterruptProcessingException
@@ -79,6 +88,20 @@ def test_a_run(model, motion):
     applied = apply(model, motion)
     assert not torch.equal(run(applied), watch.result)
     watch.check()
+
+
+def test_a_run_with_a_reference_image_and_one_that_is_refused(model, tmp_path):
+    watch = Watch(model)
+    motion = loaded_image_to_video(tmp_path)
+    latents = torch.ones(3, 4, 8, 8)
+    fitting, refused = (
+        apply_image_to_video(model, motion, latents[:count], 0.8, (1.0,) * 4, 1.0, SCHEDULES[SCHEDULE])
+        for count in (1, 3))
+    result = run(fitting)
+    with pytest.raises(ValueError, match="3 reference images"):
+        run(refused)
+    watch.check()
+    assert torch.equal(run(fitting), result)
 
 
 def test_an_interrupt_in_the_middle(model, motion):

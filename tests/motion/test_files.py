@@ -9,6 +9,7 @@ import pytest
 import torch
 from animatelcm.motion.files import MotionFileError, read_motion_file, write_motion_file
 from animatelcm.motion.module import MotionConfig, MotionModule, sinusoid
+from animatelcm.tests.motion import reference_encoder
 from diffusers import MotionAdapter
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from safetensors.torch import save_file
@@ -100,7 +101,8 @@ def expected_weights(mid_block=True, dtype=torch.float32):
     return names
 
 
-IMAGE_ENCODER = {"conv_in.weight": torch.ones(32, 4, 3, 3), "body.0.block1.bias": torch.arange(32.0)}
+IMAGE_ENCODER = reference_encoder.random_weights(CHANNELS)
+BIASES = ("body.0.block1.bias", "body.0.block2.bias")
 I2V = animatediff() | {f"img_encoder.{key}": tensor for key, tensor in IMAGE_ENCODER.items()}
 T2V, V2 = animatediff(), animatediff(frames=32)
 KEY = "down_blocks.1.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.1.to_k.weight"
@@ -208,13 +210,14 @@ def test_what_is_written_is_read_back_exactly(tmp_path, config):
     torch.manual_seed(0)
     weights = MotionModule(config).state_dict()
     positions = {64: torch.randn(config.max_frames, 64)}
+    encoder = reference_encoder.random_weights(config.channels)
     path = tmp_path / "a.safetensors"
     path.write_text("an older file")
     write_motion_file(path, weights, family="some family", schedule="AnimateDiff", config=config,
-                      image_encoder=IMAGE_ENCODER, position_encoding=positions)
+                      image_encoder=encoder, position_encoding=positions)
     file = read_motion_file(path)
     equal(file.weights, weights)
-    equal(file.image_encoder, IMAGE_ENCODER)
+    equal(file.image_encoder, encoder)
     equal(file.position_encoding, positions)
     assert (file.family, file.schedule, file.config) == ("some family", "AnimateDiff", config)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.safetensors"]
@@ -244,11 +247,11 @@ def test_nothing_is_written_of_weights_that_do_not_fit(tmp_path):
 
 
 def test_an_interrupted_writing_leaves_the_older_file(tmp_path):
-    path, shared = tmp_path / "a.safetensors", torch.ones(3)
+    path, shared = tmp_path / "a.safetensors", torch.ones(CHANNELS[0])
     path.write_text("an older file")
     with pytest.raises(RuntimeError, match="share memory"):
         write_motion_file(path, expected_weights(), "f", "s", MotionConfig(CHANNELS),
-                          image_encoder={"one": shared, "two": shared})
+                          image_encoder=IMAGE_ENCODER | dict.fromkeys(BIASES, shared))
     assert path.read_text() == "an older file"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.safetensors"]
 
@@ -320,6 +323,11 @@ LEVELS3 = [(site, c) for site, c in SITES if not site.startswith(("down_blocks.3
     (T2V | {KEY: torch.zeros(64, 63)}, [KEY, "(64, 63)", "(64, 64)"]),
     (T2V | {KEY: torch.zeros(64, 64, dtype=torch.int8)}, [KEY, "int8", "floating-point"]),
     (T2V | {KEY.replace("motion_modules.0", "motion_modules.2"): T2V[KEY]}, ["no place", "motion_modules.2"]),
+    ({key: tensor for key, tensor in I2V.items() if not key.startswith("img_encoder.body.3.")},
+     ["incomplete motion module with an image encoder", "4 of 40", "img_encoder.body.3.block1.weight"]),
+    (I2V | {"img_encoder.conv_in.weight": torch.zeros(32, 3, 3, 3)},
+     ["img_encoder.conv_in.weight", "(32, 3, 3, 3)", "(32, 4, 3, 3)"]),
+    (I2V | {"img_encoder.body.9.block1.bias": torch.zeros(3)}, ["no place", "img_encoder.body.9.block1.bias"]),
     (animatediff(sites=[(site, c + 1) for site, c in SITES]), ["cannot be used", "33 channels"]),
     (V2 | {KEY.replace("to_k.weight", "pos_encoder.pe"): table(32, 64) + 1}, ["different position tables", "64"]),
     (V2 | {KEY.replace("to_k.weight", "pos_encoder.pe"): table(32, 66)}, ["position table", "66"]),
@@ -353,8 +361,8 @@ def test_the_largest_finite_values_are_not_taken_for_infinite(tmp_path, dtype):
 
 
 def test_an_image_encoder_with_nan_is_found(tmp_path):
-    tensors = I2V | {"img_encoder.body.0.block1.bias": torch.tensor([math.nan])}
-    with pytest.raises(MotionFileError, match=r"img_encoder\.body"):
+    tensors = I2V | {f"img_encoder.{BIASES[0]}": torch.full((CHANNELS[0],), math.nan)}
+    with pytest.raises(MotionFileError, match=r"img_encoder\.body\.0\.block1\.bias holds NaN"):
         read_motion_file(save(tmp_path / "a.ckpt", tensors))
 
 

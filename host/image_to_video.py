@@ -1,0 +1,201 @@
+"""Put an image-to-video module into a MODEL: its encoder's features of a reference image enter before its own sites.
+
+The encoder travels as an additional model, like the motion weights. Its features are the same at every step of a run:
+they are made at the first call that needs them and kept until the run ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from comfy.model_base import BaseModel
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..motion.image_encoder import LATENT_CHANNELS, ImageEncoder
+from ..motion.module import DOWN_SITES
+from ..samplers.schedules import Schedule
+from .inserts import AfterBlock, Block
+from .motion import BLOCKS_PER_LEVEL, KEY, LoadedMotion, apply_motion
+
+ENCODERS = f"{KEY}.encoders"
+"""Names the encoders among the additional models of a MODEL, and our wrapper around a run."""
+LATENT_CELL = 8
+"""Pixels along each side of a latent pixel of Stable Diffusion 1.5."""
+
+
+class KeptFeatures:
+    """The reference features of one run."""
+
+    def __init__(self) -> None:
+        self._features: dict[tuple, list[Tensor]] = {}
+
+    def get(self, key: tuple, make: Callable[[], list[Tensor]]) -> list[Tensor]:
+        """Return the features of `key`, made when they are asked for the first time."""
+        if key not in self._features:
+            self._features[key] = make()
+        return self._features[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A reference image on a MODEL, in the place of an Insert."""
+
+    name: str
+    """The motion file's name, for messages."""
+    latents: Tensor
+    """In the UNet's scale: 1 4 h w for all frames, or f 4 h w with one for each."""
+    motion_scale: float
+    """Factor on what tells the frames apart: 0.8 is the authors' choice."""
+    level_weights: tuple[float, ...]
+    """Factor on the features of each UNet level, from the finest to the deepest; 1 is as trained."""
+    channels: tuple[int, ...]
+    """Channels of each level's features."""
+    encoder: int
+    """The encoder's place among those of the MODEL."""
+
+    def check(self, video: torch.Size) -> None:
+        """Check that the reference belongs to a video of latents f 4 h w.
+
+        Raises:
+            ValueError: It is of another size, or of another number of frames.
+        """
+        count, frames = len(self.latents), video[0]
+        if count not in (1, frames):
+            raise ValueError(f"the video has {frames} frames, but '{self.name}' was given {count} reference images. "
+                             "Give Image to Video one image, or one for each frame, and sample the latent it puts out")
+        if self.latents.shape[-2:] != video[-2:]:
+            raise ValueError(f"the video has {_pixels(video)} pixels, but the reference image of '{self.name}' was "
+                             f"made {_pixels(self.latents.shape)}. Set width and height of Image to Video to the "
+                             "video's; a second pass in another size needs another Image to Video node")
+
+    def sites(self, base: BaseModel, x: Tensor, num_frames: int, options: dict) -> dict[Block, AfterBlock]:
+        """Return the additions: on each level on the way down, before its last site."""
+        if x.shape[-2:] != self.latents.shape[-2:]:
+            raise ValueError("a conditioning is for a part of the picture only, which the reference image of "
+                             f"'{self.name}' does not fit. Use Conditioning (Set Mask), with set_cond_area 'default', "
+                             "instead of Conditioning (Set Area)")
+        chosen, dtype = self._chosen(num_frames, options), base.get_dtype_inference()
+
+        def make() -> list[Tensor]:
+            encoder: ImageEncoder = base.current_patcher.get_additional_models_with_key(ENCODERS)[self.encoder].model
+            features = encoder(self.latents[list(chosen)].to(x.device, dtype), num_frames, self.motion_scale)
+            return [weight * feature for weight, feature in zip(self.level_weights, features, strict=True)]
+
+        kept = options.get(KeptFeatures) or KeptFeatures()
+        features = kept.get((self, chosen, num_frames, x.device, dtype), make)
+        return {("input", BLOCKS_PER_LEVEL * level + DOWN_SITES): _Addition(feature)
+                for level, feature in enumerate(features)}
+
+    def _chosen(self, num_frames: int, options: dict) -> tuple[int, ...]:
+        """Return which of the latents belong to a clip."""
+        if len(self.latents) == 1:
+            return (0,)
+        window = options.get("context_window")
+        if window is None or window.dim != 0:
+            chosen = tuple(range(len(self.latents)))
+        else:
+            # The host's causal fix puts the frame before the window in front of it.
+            before = getattr(window, "causal_anchor_index", None)
+            chosen = (*((before,) if before is not None and before >= 0 else ()), *window.index_list)
+        if len(chosen) != num_frames:
+            raise ValueError(f"the UNet is given {num_frames} frames at a time, and nothing says which of the "
+                             f"{len(self.latents)} reference images of '{self.name}' are theirs. Use one reference "
+                             "image, or ComfyUI's own Context Windows (Manual)")
+        return chosen
+
+    def kept_bytes(self, num_frames: int, total_frames: int, pixels: int, item_size: int) -> int:
+        """Return the bytes of the features of one clip, or of all where each frame has a reference of its own."""
+        frames = num_frames if len(self.latents) == 1 else total_frames
+        return frames * item_size * sum(channels * pixels // 4**level for level, channels in enumerate(self.channels))
+
+
+@dataclass(frozen=True)
+class _Addition:
+    features: Tensor
+    """Of one clip, f c h w."""
+
+    def __call__(self, x: Tensor, num_frames: int) -> Tensor:
+        features = self.features
+        if features.shape[-2:] != x.shape[-2:]:
+            # Patches such as the host's PatchModelAddDownscale shrink the UNet's features on the way.
+            features = F.interpolate(features, x.shape[-2:], mode="area")
+        # The same for each clip: (b f) c h w -> b f c h w and back.
+        return (x.unflatten(0, (-1, num_frames)) + features.to(x)).flatten(0, 1)
+
+
+def _pixels(latents: torch.Size) -> str:
+    return f"{LATENT_CELL * latents[-1]} x {LATENT_CELL * latents[-2]}"
+
+
+def apply_image_to_video(model: ModelPatcher, motion: LoadedMotion, latents: Tensor, motion_scale: float,
+                         level_weights: tuple[float, ...], strength: float, schedule: Schedule | None) -> ModelPatcher:
+    """Return a clone of `model` whose UNet also runs `motion`, with the features of a reference.
+
+    Args:
+        latents: The reference as the VAE gives it, 1 4 h w for all frames or f 4 h w with one for each.
+        motion_scale: Factor on what tells the frames apart, 0.8 by default; 0 makes a still.
+        level_weights: Factor on the features of each UNet level, from the finest to the deepest; 1 is as trained.
+        strength: Factor on what the motion module adds; 1 is as trained.
+        schedule: Noise schedule to sample with; None keeps the model's own.
+
+    Raises:
+        ValueError: The motion module has no image encoder, or it or the latents do not fit the model.
+    """
+    if motion.encoder is None:
+        raise ValueError(f"motion module '{motion.name}' ({motion.family}) has no image encoder and cannot follow a "
+                         "reference image. Load an image-to-video file, such as AnimateLCM_sd15_i2v.ckpt, or use Apply "
+                         "Motion Module for text to video")
+    if latents.ndim != 4 or latents.shape[1] != LATENT_CHANNELS:
+        raise ValueError(f"the VAE makes latents of the shape {tuple(latents.shape)}, the image encoder takes "
+                         f"{LATENT_CHANNELS} channels (frames, {LATENT_CHANNELS}, height, width). Connect the VAE of "
+                         "a Stable Diffusion 1.5 checkpoint")
+    encoders = model.get_additional_models_with_key(ENCODERS)
+    reference = Reference(motion.name, model.get_model_object("latent_format").process_in(latents), motion_scale,
+                          level_weights, motion.config.channels, encoder=len(encoders))
+    applied = apply_motion(model, motion, strength, schedule, reference)
+    applied.set_additional_models(ENCODERS, [*encoders, motion.encoder.clone()])
+    applied.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, ENCODERS)
+    applied.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, ENCODERS, _begin_sampling)
+    return applied
+
+
+def _begin_sampling(executor, noise: Tensor, *args, **kwargs) -> Tensor:
+    """OUTER_SAMPLE wrapper: check the references, and open what keeps their features during this run."""
+    # The guider works on a copy of the options that ends with the run.
+    options = executor.class_obj.model_options["transformer_options"]
+    for entry in options[KEY]:
+        if isinstance(entry.insert, Reference):
+            entry.insert.check(noise.shape)
+    options[KeptFeatures] = KeptFeatures()
+    return executor(noise, *args, **kwargs)
+
+
+def fit_images(images: Tensor, width: int, height: int) -> tuple[Tensor, str]:
+    """Scale images (b h w c, values 0 to 1) to cover a size, with antialiasing, and cut their middle out.
+
+    Returns:
+        The images, b height width 3, and a line that says what was done.
+    """
+    # Not at the top: kornia takes seconds to import.
+    from kornia.geometry.transform import resize
+
+    images, (old_height, old_width) = images[..., :3], images.shape[1:3]
+    told = f"reference {old_width} x {old_height}"
+    scale = max(width / old_width, height / old_height)
+    scaled_width, scaled_height = max(width, round(scale * old_width)), max(height, round(scale * old_height))
+    if scale != 1:
+        pixels = rearrange(images, "b h w c -> b c h w")
+        pixels = resize(pixels, (scaled_height, scaled_width), interpolation="bicubic", antialias=True)
+        images = rearrange(pixels, "b c h w -> b h w c").clamp(0, 1)
+        told += f", scaled to {scaled_width} x {scaled_height}"
+    if (scaled_width, scaled_height) != (width, height):
+        left, top = (scaled_width - width) // 2, (scaled_height - height) // 2
+        images = images[:, top:top + height, left:left + width]
+        told += f", cut to {width} x {height}"
+    return images, told

@@ -1,0 +1,52 @@
+"""What the tensors of a motion file have to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Size, Tensor
+
+from .containers import AGAIN, MotionFileError
+from .formats import EXPECTED
+
+
+def check_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, Size], what: str) -> None:
+    """Check that the tensors are those of the shapes, each of a floating-point type.
+
+    Args:
+        what: What the file is if they are, for the message, which goes on from the name of the file.
+
+    Raises:
+        MotionFileError: They are not.
+    """
+    if missing := [key for key in shapes if key not in tensors]:
+        raise MotionFileError(f"is an incomplete {what}: {len(missing)} of {len(shapes)} tensors are missing, "
+                              f"such as {some(missing)}. {AGAIN}")
+    if unknown := [key for key in tensors if key not in shapes]:
+        raise MotionFileError(f"is a {what} of an unknown kind: there is no place for {len(unknown)} of its tensors, "
+                              f"such as {some(unknown)}. Expected {EXPECTED}.")
+    for key, shape in shapes.items():
+        tensor = tensors[key]
+        if tensor.shape != shape or not tensor.is_floating_point():
+            raise MotionFileError(f"is a {what} with a wrong tensor: {key} has the shape {tuple(tensor.shape)} "
+                                  f"({tensor.dtype}), expected {tuple(shape)} of a floating-point type. {AGAIN}")
+
+
+def check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Check that no value is infinite or not a number; the extremes show both, cannot overflow, and take one pass.
+
+    Raises:
+        MotionFileError: One is.
+    """
+    for key, tensor in tensors.items():
+        # a CPU does not compare 8-bit floats
+        values = tensor.float() if tensor.itemsize == 1 else tensor
+        if values.numel() and not torch.stack(values.aminmax()).isfinite().all():
+            raise MotionFileError(f"is a damaged motion module: {key} holds NaN or infinite values. {AGAIN}")
+
+
+def some(keys: Iterable[str], most: int = 3) -> str:
+    """Name a few of the keys."""
+    keys = list(keys)
+    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")
