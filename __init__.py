@@ -26,7 +26,7 @@ class AnimateLCMExtension(ComfyExtension):
 
         # The host's own `nodes`, which is loading this pack right now.
         registered = getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {})
-        check_only_install((node.GET_SCHEMA().node_id for node in NODES), registered, str(Path(__file__).parent))
+        check_only_install("AnimateLCM_LoadMotionModule", registered, str(Path(__file__).parent))
         return NODES
 
 

@@ -98,10 +98,6 @@ class ComfyClient:
         self._fetch("/queue", {"delete": [prompt_id]})
         self._fetch("/interrupt", {"prompt_id": prompt_id})
 
-    def interrupt(self) -> None:
-        """Stop whatever the server is running."""
-        self._fetch("/interrupt", {})
-
     def download(self, result: dict[str, str], target: Path) -> Path:
         """Fetch one saved file, an entry of a run's outputs, and return where it lies now."""
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,8 @@ COLOUR_MATRIX = ((0.299, 0.587, 0.114), (-0.169, -0.331, 0.500), (0.500, -0.419,
 """From red, green and blue to luminance and two colour differences (ITU-R BT.601)."""
 MEAN = (0.462, -0.012, 0.020, 0.016)
 SPREAD = (0.301, 0.077, 0.074, 0.047)
-"""Mean and standard deviation of luminance, the two colour differences and the contrast over the world."""
+"""About the mean and standard deviation of luminance, the two colour differences and the contrast over the world; the
+weights are trained with just these."""
 
 
 def encode(image: Tensor) -> Tensor:

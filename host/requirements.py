@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 OLDEST_VERSION = "0.16.3"
 """The oldest ComfyUI on which the tests pass; pyproject.toml says the same to the registry."""
@@ -24,18 +24,18 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("-")[0].split("+")[0].split(".") if part.isdigit())
 
 
-def check_only_install(node_ids: Iterable[str], registered: Mapping[str, type], folder: str) -> None:
+def check_only_install(node_id: str, registered: Mapping[str, type], folder: str) -> None:
     """Refuse to register nodes that another copy of this pack has registered already.
 
     Args:
+        node_id: One of the nodes, which every version of the pack has.
         registered: The host's node classes by id.
         folder: Where this copy lies.
 
     Raises:
         ImportError: There is another copy, which stays in use.
     """
-    for node_id in node_ids:
-        if node_id in registered:
-            other = getattr(sys.modules.get(registered[node_id].__module__), "__file__", "another folder")
-            raise ImportError(f"AnimateLCM is installed twice: {node_id} of {other} is in use, and the copy in {folder} "
-                              "is left out. Remove one of the two folders from custom_nodes and restart ComfyUI.")
+    if node_id in registered:
+        other = getattr(sys.modules.get(registered[node_id].__module__), "__file__", "another folder")
+        raise ImportError(f"AnimateLCM is installed twice: {node_id} of {other} is in use, and the copy in {folder} is "
+                          "left out. Remove one of the two folders from custom_nodes and restart ComfyUI.")

@@ -19,18 +19,12 @@ from animatelcm.tests.support import (
     record_calls,
     relative_rms,
     run,
-    tiny_model,
 )
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
 
 WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 NOTHING = (0.0, 0.0, 0.0, 0.0)
-
-
-@pytest.fixture
-def model():
-    return tiny_model()
 
 
 @pytest.fixture(scope="module")

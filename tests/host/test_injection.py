@@ -10,21 +10,11 @@ from animatelcm.host.motion import KEY, apply_motion, load_motion
 from animatelcm.motion.files import write_motion_file
 from animatelcm.motion.module import MotionConfig
 from animatelcm.samplers.schedules import SCHEDULES
-from animatelcm.tests.support import CONFIG, SCHEDULE, loaded_motion, record_calls, relative_rms, run, tiny_model
+from animatelcm.tests.support import CONFIG, SCHEDULE, loaded_motion, record_calls, relative_rms, run
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode
-
-
-@pytest.fixture
-def model():
-    return tiny_model()
-
-
-@pytest.fixture(scope="module")
-def motion(tmp_path_factory):
-    return loaded_motion(tmp_path_factory.mktemp("motion"))
 
 
 @pytest.fixture(scope="module")

@@ -31,10 +31,10 @@ def test_registry_metadata_says_the_same():
 
 def test_a_second_copy_is_refused_with_both_places():
     with pytest.raises(ImportError, match="installed twice") as caught:
-        check_only_install(["Ours"], {"Ours": Node}, "custom_nodes/copy")
+        check_only_install("Ours", {"Ours": Node}, "custom_nodes/copy")
     assert __file__ in str(caught.value)
     assert "custom_nodes/copy" in str(caught.value)
 
 
 def test_other_packs_do_not_matter():
-    check_only_install(["Ours"], {"Theirs": Node}, "custom_nodes/ours")
+    check_only_install("Ours", {"Theirs": Node}, "custom_nodes/ours")

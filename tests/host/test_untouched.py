@@ -40,28 +40,18 @@ class Watch:
         # From the second run on the host's own preparations are done, and nothing may change any more.
         self.parts, self.unet = snapshots.parts_of(model.model), snapshots.parts_of(model.model.diffusion_model)
         self.options, self.weights = snapshots.options_of(model), snapshots.weights_of(model)
-        self.library = snapshots.library_attributes()
+        self.attributes = snapshots.library_attributes()
 
     def check(self):
         # Of the whole model the host itself may hold back a change, such as another model_sampling, to the next run.
         assert snapshots.changed(self.unet, snapshots.parts_of(self.model.model.diffusion_model)) == []
-        assert snapshots.changed(self.library, snapshots.library_attributes()) == []
+        assert snapshots.changed(self.attributes, snapshots.library_attributes()) == []
         assert snapshots.options_of(self.model) == self.options
         assert torch.equal(run(self.model), self.result)
         assert snapshots.changed(self.parts, snapshots.parts_of(self.model.model)) == []
         weights = snapshots.weights_of(self.model)
         assert list(weights) == list(self.weights)
         assert all(torch.equal(value, self.weights[key]) for key, value in weights.items())
-
-
-@pytest.fixture
-def model():
-    return tiny_model()
-
-
-@pytest.fixture(scope="module")
-def motion(tmp_path_factory):
-    return loaded_motion(tmp_path_factory.mktemp("motion"))
 
 
 def apply(model, motion, strength=1.0):
