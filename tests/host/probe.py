@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import comfy.sample
+import pytest
 import torch
 from comfy.controlnet import ControlNet, T2IAdapter
 from comfy.model_patcher import ModelPatcher
@@ -16,6 +17,19 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
 from ..support import CONTEXT_DIM, conditioning
+
+HOSTS = ["standard_static", "standard_uniform", "looped_uniform", "batched"]
+"""The host's schedules of windows."""
+FUSE = ["pyramid", "relative", "flat", "overlap-linear"]
+"""Its ways to blend them."""
+TOTAL, LENGTH, OVERLAP, STEPS = 37, 8, 3, 4
+"""Frames of a video, of a window and shared by two, and steps, in tests of whole schedules."""
+SETTINGS = [{"schedule": schedule, "causal": causal, "stride": stride}
+            for schedule in HOSTS for causal in (False, True) for stride in (1, 2)
+            if stride == 1 or "uniform" in schedule]
+every_schedule = pytest.mark.parametrize(
+    "windowed", SETTINGS, indirect=True, ids=lambda setting: "-".join(map(str, setting.values())))
+"""Runs a test with the fixture `windowed` in each of the host's schedules."""
 
 
 def frames(count: int, channels: int, size: int) -> Tensor:
@@ -61,19 +75,23 @@ class HintProbe(nn.Module):
     """In the place of a control's network: notes which frames it is called with, and which hints."""
 
     dtype = torch.float32
+    unshuffle_amount = 8
 
     def __init__(self) -> None:
         super().__init__()
         self.frames: list[list[int]] = []
         self.hints: list[list[int]] = []
         self.timesteps: list[float] = []
+        self.types: list[list[int]] = []
 
-    def forward(self, x: Tensor, hint: Tensor | None = None, timesteps: Tensor | None = None, **kwargs) -> dict:
+    def forward(self, x: Tensor, hint: Tensor | None = None, timesteps: Tensor | None = None,
+                control_type: list[int] | None = None, **kwargs) -> dict:
         """Note what a ControlNet is given, or a T2I-Adapter, which has no frames but only hints."""
         if hint is None:
             x, hint = torch.zeros(0, 1, 1, 2), x
         else:
             self.timesteps.append(timesteps[0].item())
+            self.types.append(control_type)
         self.frames.append(numbers(x))
         self.hints.append(numbers(hint))
         return {"input": [], "middle": [], "output": []}
