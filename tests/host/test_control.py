@@ -5,7 +5,6 @@ import comfy.model_management
 import pytest
 import torch
 from animatelcm.host.motion import apply_motion
-from animatelcm.host.windows import MADE_FROM_HINTS
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host import probe
 from animatelcm.tests.host.controls import KINDS, control_net, controlled, hints, t2i_adapter
@@ -134,7 +133,7 @@ def state(conds):
         control = pending.pop()
         if control is not None:
             found.append({name: value for name, value in vars(control).items()
-                          if name in (*MADE_FROM_HINTS, "cond_hint_original", "previous_controlnet", "strength")})
+                          if name in ("cond_hint_original", "cond_hint", "control_input", "previous_controlnet")})
             pending.append(control.previous_controlnet)
     return found
 
