@@ -8,6 +8,7 @@
     python dev.py parity [--full]                      compare whole runs with diffusers, tiny or at full size
     python dev.py parity-image-to-video [--full]       the same for image to video
     python dev.py full-size                            the example workflow with random weights of the real size
+    python dev.py gallery [NAME ...]                   run every example workflow, and keep a picture of each
     python dev.py obedience                            how well the demo model follows its prompts
     python dev.py train-demo                           train the demo model anew
 
@@ -46,6 +47,7 @@ MODULES = {
     "parity": ("test", "benchmarks.parity"),
     "parity-image-to-video": ("test", "benchmarks.parity_image_to_video"),
     "full-size": ("run", "benchmarks.full_size"),
+    "gallery": ("run", "dev_tools.gallery"),
     "obedience": ("run", "demo.obedience"),
     "train-demo": ("run", "demo.train"),
 }
@@ -136,8 +138,13 @@ def serve(options: argparse.Namespace, rest: list[str]) -> None:
 def in_host(options: argparse.Namespace, purpose: str, *command: str) -> None:
     """Run a Python command with the host's Python and packages, and end with its exit status."""
     host = prepare(options, purpose)
-    variables = dict(os.environ, COMFYUI_PATH=str(host.path))
-    sys.exit(subprocess.run([host.python, *command], cwd=ROOT, env=variables).returncode)
+    process = subprocess.Popen([host.python, *command], cwd=ROOT, env=dict(os.environ, COMFYUI_PATH=str(host.path)))
+    try:
+        process.wait()
+    finally:
+        # Politely: it may have a server to stop.
+        stop(process)
+    sys.exit(process.returncode)
 
 
 def main() -> None:
