@@ -3,6 +3,7 @@
 from .demo import LoadDemoModel
 from .image_to_video import ImageToVideo
 from .motion import ApplyMotionModule, LoadMotionModule
+from .prompts import PromptSchedule
 from .sampling import Sampler, Scheduler
 
-NODES = [LoadMotionModule, ApplyMotionModule, ImageToVideo, Scheduler, Sampler, LoadDemoModel]
+NODES = [LoadMotionModule, ApplyMotionModule, ImageToVideo, PromptSchedule, Scheduler, Sampler, LoadDemoModel]
