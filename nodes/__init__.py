@@ -1,9 +1,13 @@
 """The nodes: each declares its sockets, checks, calls, and returns."""
 
+from .controls import MotionControl
 from .demo import LoadDemoModel
 from .image_to_video import ImageToVideo
 from .motion import ApplyMotionModule, LoadMotionModule
 from .prompts import PromptSchedule
 from .sampling import Sampler, Scheduler
 
-NODES = [LoadMotionModule, ApplyMotionModule, ImageToVideo, PromptSchedule, Scheduler, Sampler, LoadDemoModel]
+NODES = [
+    LoadMotionModule, ApplyMotionModule, ImageToVideo, Scheduler, Sampler, LoadDemoModel,
+    MotionControl, PromptSchedule,
+]
