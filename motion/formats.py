@@ -133,12 +133,14 @@ def _has(pattern: str) -> Callable[[Mapping[str, Size]], bool]:
     return lambda shapes: any(re.search(pattern, key) for key in shapes)
 
 
-_LORA = r"lora[_.]|_lora\.|hada_w1|lokr_w1"
-_TEMPORAL = r"motion_modules|temporal_transformer"
+LORA_KEY = r"lora[_.]|_lora\.|hada_w1|lokr_w1"
+"""A key of a LoRA of any kind."""
+TEMPORAL_KEY = r"motion_modules|temporal_transformer"
+"""A key of a motion module or of a LoRA of one."""
 
 
 def _is_motion_lora(shapes: Mapping[str, Size]) -> bool:
-    return any(re.search(_LORA, key) and re.search(_TEMPORAL, key) for key in shapes)
+    return any(re.search(LORA_KEY, key) and re.search(TEMPORAL_KEY, key) for key in shapes)
 
 
 def _is_pia(shapes: Mapping[str, Size]) -> bool:
@@ -146,8 +148,8 @@ def _is_pia(shapes: Mapping[str, Size]) -> bool:
 
 
 FOREIGN = (
-    Foreign("a motion LoRA", "It changes a motion module; load a motion module here.", _is_motion_lora),
-    Foreign("a LoRA of the image model", "Use the LoRA loader for it, on the MODEL.", _has(_LORA)),
+    Foreign("a motion LoRA", "Use Load Motion LoRA for it, after Load Motion Module.", _is_motion_lora),
+    Foreign("a LoRA of the image model", "Use the LoRA loader for it, on the MODEL.", _has(LORA_KEY)),
     Foreign("a HotshotXL motion module", "It belongs to SDXL and does not fit Stable Diffusion 1.5.",
             _has(r"temporal_attentions\.|pos_encoder\.positional_encoding")),
     Foreign("an SDXL motion module (three levels)", "It does not fit Stable Diffusion 1.5.",

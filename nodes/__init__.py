@@ -4,10 +4,11 @@ from .controls import MotionControl
 from .demo import LoadDemoModel
 from .image_to_video import ImageToVideo
 from .motion import ApplyMotionModule, LoadMotionModule
+from .motion_lora import LoadMotionLoRA
 from .prompts import PromptSchedule
 from .sampling import Sampler, Scheduler
 
 NODES = [
     LoadMotionModule, ApplyMotionModule, ImageToVideo, Scheduler, Sampler, LoadDemoModel,
-    MotionControl, PromptSchedule,
+    LoadMotionLoRA, MotionControl, PromptSchedule,
 ]
