@@ -55,6 +55,8 @@ class LoadedMotion:
     """The image encoder of an image-to-video file."""
     controls: tuple[MotionControl, ...] = ()
     """When and where it acts, and how strongly."""
+    sampling: str | None = None
+    """What to set in a sampler, for the user."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def load_motion(path: str | Path) -> LoadedMotion:
     encoder = None
     if file.image_encoder is not None:
         encoder = _with_weights(ImageEncoder(file.config.channels, **at), file.image_encoder, _load_encoder, path)
-    return LoadedMotion(Path(path).name, file.family, file.schedule, file.config, patcher, encoder)
+    return LoadedMotion(Path(path).name, file.family, file.schedule, file.config, patcher, encoder,
+                        sampling=file.sampling)
 
 
 def _with_weights(network: nn.Module, weights: dict[str, Tensor], load_again: Callable, path: str | Path

@@ -1,6 +1,7 @@
 """Key frames as text: what is read, and where an error points."""
 
 import pytest
+from animatelcm.client.workflow import as_schedule
 from animatelcm.keyframes.text import KeyFrameError, check_frames, parse
 
 
@@ -55,6 +56,12 @@ def test_errors_say_where_and_what_was_expected(text, line, column, told):
 def test_nothing_is_an_error(text):
     with pytest.raises(KeyFrameError, match="no key frames.*such as '0: spring, 16: summer'"):
         parse(text)
+
+
+@pytest.mark.parametrize("prompt", ["a dog", 'say "hi", 2: x', "(a, 3: b)", "4k, 2 dogs"])
+def test_any_prompt_becomes_a_schedule(prompt):
+    """The command line hands its prompts to schedules this way."""
+    assert read(as_schedule(prompt)) == [(0, prompt)]
 
 
 def test_frames_that_the_video_does_not_have():
