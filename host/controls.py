@@ -9,7 +9,15 @@ from comfy.model_sampling import ModelSamplingDiscrete
 from torch import Size, Tensor
 
 from ..keyframes.curve import Curve
-from .video import Video, frames_of_clip
+from .windows import frames_of_clip
+
+
+@dataclass(frozen=True)
+class Video:
+    """What is sampled in one run; under its own class in the transformer_options of each call."""
+
+    shape: Size
+    """Of its latents, f 4 h w."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +90,8 @@ def _chosen(total_frames: int, num_frames: int, options: dict) -> list[int]:
     chosen = frames_of_clip(total_frames, num_frames, options)
     if chosen is None:
         raise ValueError(f"the UNet is given {num_frames} frames at a time, and nothing says which of the video's "
-                         f"{total_frames} they are, for the curve or masks of Motion Control. Use ComfyUI's own "
-                         "Context Windows (Manual)")
+                         f"{total_frames} they are, for the curve or masks of Motion Control. Use the node "
+                         "Long Video")
     return list(chosen)
 
 

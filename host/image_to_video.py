@@ -20,10 +20,10 @@ from torch.nn import functional as F
 from ..motion.image_encoder import LATENT_CHANNELS, ImageEncoder
 from ..motion.module import DOWN_SITES
 from ..samplers.schedules import Schedule
+from .fit import BLOCKS_PER_LEVEL
 from .inserts import AfterBlock, Block
 from .motion import KEY, LoadedMotion, apply_motion
-from .unet import BLOCKS_PER_LEVEL
-from .video import frames_of_clip
+from .windows import frames_of_clip
 
 ENCODERS = f"{KEY}.encoders"
 """Names the encoders among the additional models of a MODEL, and our wrapper around a run."""
@@ -102,7 +102,7 @@ class Reference:
         if chosen is None:
             raise ValueError(f"the UNet is given {num_frames} frames at a time, and nothing says which of the "
                              f"{len(self.latents)} reference images of '{self.name}' are theirs. Use one reference "
-                             "image, or ComfyUI's own Context Windows (Manual)")
+                             "image, or the node Long Video")
         return chosen
 
     def kept_bytes(self, num_frames: int, total_frames: int, pixels: int, item_size: int) -> int:

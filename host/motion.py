@@ -25,14 +25,14 @@ from ..motion.files import MotionFileError, read_motion_file
 from ..motion.image_encoder import ImageEncoder
 from ..motion.module import MotionConfig, MotionModule
 from ..samplers.schedules import SCHEDULES, Schedule
-from .controls import MotionControl, strength_in
+from .controls import MotionControl, Video, strength_in
+from .fit import bare_blocks, check_fit
 from .inserts import AfterBlock, Block, Insert
 from .operations import operations
 from .prompts import check_prompts
 from .sampling import model_sampling_for
 from .sites import sites_of
-from .unet import bare_blocks, misfit
-from .video import Video
+from .windows import Window, in_window, window_of
 
 KEY = "animatelcm"
 """Names our additional models, wrappers and options on a MODEL."""
@@ -144,10 +144,7 @@ def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, sch
     Raises:
         ValueError: The motion module does not fit the model's UNet.
     """
-    reason = misfit(motion.patcher.model, model.get_model_object("diffusion_model"))
-    if reason is not None:
-        raise ValueError(f"motion module '{motion.name}' ({motion.family}) does not fit this MODEL: {reason}; use it "
-                         "with a Stable Diffusion 1.5 checkpoint")
+    check_fit(model, motion.name, motion.family, motion.patcher.model)
     applied = model.clone()
     applied.set_additional_models(KEY, [*model.get_additional_models_with_key(KEY), motion.patcher.clone()])
     options = applied.model_options["transformer_options"]
@@ -164,7 +161,7 @@ def _hook(model: ModelPatcher) -> None:
     # The UNet asks only the first handler of a layer's class: ours come first and call the next one themselves.
     patches[LAYER_PATCH] = [*HANDLERS, *(entry for entry in patches.get(LAYER_PATCH, []) if entry not in HANDLERS)]
     for kind, wrapper in ((WrappersMP.OUTER_SAMPLE, _begin_sampling), (WrappersMP.PREPARE_SAMPLING, _announce_memory),
-                          (WrappersMP.APPLY_MODEL, _begin_run)):
+                          (WrappersMP.CALC_COND_BATCH, in_window), (WrappersMP.APPLY_MODEL, _begin_run)):
         model.remove_wrappers_with_key(kind, KEY)
         model.add_wrapper_with_key(kind, KEY, wrapper)
 
@@ -179,7 +176,7 @@ def _begin_run(executor, x: Tensor, t: Tensor, c_concat=None, c_crossattn=None, 
     networks = [patcher.model for patcher in base.current_patcher.get_additional_models_with_key(KEY)]
     num_frames = len(x) // len(options.get("cond_or_uncond", [0]))
     for network in networks:
-        _check_frames(num_frames, network.config.max_frames)
+        _check_frames(num_frames, network.config.max_frames, window_of(options))
     sigma = t.max().item() if any(entry.controls for entry in options[KEY]) else 0.0
     acting = [(network, entry) for network, entry in zip(networks, options[KEY], strict=True)
               if all(control.acts_at(sigma, base.model_sampling) for control in entry.controls)]
@@ -269,9 +266,11 @@ def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, *
     return executor(model, [*noise_shape[:-1], math.ceil(width * (1 + ours / theirs))], conds, *args, **kwargs)
 
 
-def _check_frames(num_frames: int, limit: int) -> None:
-    if num_frames > limit:
-        raise ValueError(
-            f"the clip has {num_frames} frames, but the motion module knows at most {limit}. Make a shorter clip, or "
-            "put the node 'Context Windows (Manual)', with dim 0 and context_length 16, between the motion module and "
-            "the sampler")
+def _check_frames(num_frames: int, limit: int, window: Window | None) -> None:
+    if num_frames <= limit:
+        return
+    if window is None:
+        raise ValueError(f"the clip has {num_frames} frames, but the motion module knows at most {limit}. Make a "
+                         "shorter clip, or put the node Long Video between the motion module and the sampler")
+    raise ValueError(f"a context window has {num_frames} frames, but the motion module knows at most {limit}. Set its "
+                     "context_length to 16, and switch the causal fix of Context Windows (Manual) off: it adds a frame")

@@ -3,10 +3,9 @@
 import comfy.sample
 import pytest
 import torch
-from animatelcm.host.controls import MotionControl
+from animatelcm.host.controls import MotionControl, Video
 from animatelcm.host.image_to_video import apply_image_to_video
 from animatelcm.host.motion import apply_motion
-from animatelcm.host.video import Video
 from animatelcm.keyframes.curve import parse_curve
 from animatelcm.nodes.controls import MotionControl as Node
 from animatelcm.samplers.schedules import SCHEDULES
@@ -19,8 +18,8 @@ from animatelcm.tests.support import (
     noise_for,
     relative_rms,
     run,
+    with_windows,
 )
-from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +33,6 @@ def controlled(motion, start=0.0, end=1.0, curve="", mask=None):
 
 def apply(model, motion, strength=1.0):
     return apply_motion(model, motion, strength, SCHEDULES[SCHEDULE])
-
-
-def with_windows(model, causal=False):
-    return ContextWindowsManualNode.execute(
-        model, context_length=4, context_overlap=1, context_schedule="standard_static", context_stride=1,
-        closed_loop=False, fuse_method="pyramid", dim=0, freenoise=False, cond_retain_index_list="",
-        split_conds_to_windows=False, latent_retain_index_list="", causal_window_fix=causal).result[0]
 
 
 class Calls:
@@ -131,7 +123,7 @@ def test_windows_have_the_factors_of_their_frames(model, motion, causal):
     masks = torch.arange(10.0).view(10, 1, 1).expand(10, 8, 8)
     for each in (controlled(motion, curve="0: 0, 9: 9"), controlled(motion, mask=masks)):
         with Calls(motion) as seen:
-            run(with_windows(apply(model, each), causal), num_frames=10, steps=1)
+            run(with_windows(apply(model, each), causal=causal), num_frames=10, steps=1)
         frames = [strength[:, 0, 0, 0].round().int().tolist() for strength in seen]
         windows = [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]]
         assert frames == ([[0, 1, 2, 3], [2, 3, 4, 5, 6], [5, 6, 7, 8, 9]] if causal else windows)
@@ -168,7 +160,7 @@ def test_a_control_for_another_video_is_refused(model, motion, options, told):
 
 def test_frames_cut_by_another_pack_are_refused(motion):
     control = MotionControl(curve=parse_curve("0: 1", 0, 10))
-    with pytest.raises(ValueError, match="4 frames at a time.* 8 they are.*Context Windows"):
+    with pytest.raises(ValueError, match="4 frames at a time.* 8 they are.*Long Video"):
         control.factor(noise_for(4), 4, {Video: Video(noise_for(8).shape)})
 
 

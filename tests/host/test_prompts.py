@@ -8,9 +8,8 @@ from animatelcm.host.prompts import encode_schedule
 from animatelcm.host.tiny import load_clip, new_text_model
 from animatelcm.nodes.prompts import PromptSchedule
 from animatelcm.samplers.schedules import SCHEDULES
-from animatelcm.tests.support import SCHEDULE, conditioning, noise_for, relative_rms, tiny_model
+from animatelcm.tests.support import SCHEDULE, conditioning, noise_for, relative_rms, tiny_model, with_windows
 from comfy.patcher_extension import WrappersMP
-from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 
 SHORT, OTHER = "a red circle moving right", "a (blue:1.3) square, moving up"
 LONG = " ".join(["a small green triangle moving slowly left on a white background"] * 9)
@@ -93,10 +92,7 @@ def test_key_frames_of_any_length_are_as_their_prompts_alone(clip, applied, cfg)
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_windows_have_the_prompts_of_their_frames(clip, applied, causal):
-    windowed = ContextWindowsManualNode.execute(
-        applied, context_length=4, context_overlap=1, context_schedule="standard_static", context_stride=1,
-        closed_loop=False, fuse_method="pyramid", dim=0, freenoise=False, cond_retain_index_list="",
-        split_conds_to_windows=False, latent_retain_index_list="", causal_window_fix=causal).result[0]
+    windowed = with_windows(applied, causal=causal)
     positive = schedule(clip, f"0: {SHORT}, 9: {OTHER}", num_frames=10)
     seen = []
 
