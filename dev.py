@@ -83,7 +83,7 @@ def prepare(options: argparse.Namespace, purpose: str = "run") -> Host:
 def demo(options: argparse.Namespace, rest: list[str]) -> None:
     """Make one video with the embedded model, through the server's HTTP interface."""
     parser = argparse.ArgumentParser(prog="dev.py demo")
-    parser.add_argument("prompt", nargs="?", default="a red square moving left")
+    parser.add_argument("prompt", nargs="?", help="the workflow's own by default; a prompt schedule where it has one")
     parser.add_argument("--seed", type=int, help="another seed gives another video of the same prompt")
     parser.add_argument("--workflow", type=Path, default=DEMO_WORKFLOW)
     parser.add_argument("--output", type=Path, default=ROOT / "output")
@@ -97,12 +97,13 @@ def demo(options: argparse.Namespace, rest: list[str]) -> None:
             nodes = client.object_info()
             workflow = load(chosen.workflow)
             prompt = to_prompt(workflow, nodes)
-            set_text(prompt, chosen.prompt)
+            if chosen.prompt is not None:
+                set_text(prompt, chosen.prompt)
             if chosen.seed is not None:
                 set_seed(prompt, chosen.seed)
             try:
                 outputs = client.run(prompt, with_values(workflow, prompt, nodes), status.progress)
-                video = fetch_video(client, outputs, chosen.output, chosen.prompt)
+                video = fetch_video(client, outputs, chosen.output, chosen.prompt or chosen.workflow.stem)
             except (RunError, ConnectionError) as error:
                 raise ServerError(f"{error}\nThe end of {server.log}:\n{server.log_tail()}") from error
     sheet = video.with_suffix(".png")
