@@ -11,14 +11,15 @@ HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths",
 MAY_IMPORT = {
     "motion": {"motion"},
     "samplers": {"samplers"},
+    "training": {"training", "motion", "samplers"},
     "client": {"client"},
-    "host": {"host", "motion", "samplers", "demo", *HOST},
-    "nodes": {"nodes", "host", "motion", "samplers", "comfy_api"},
+    "host": {"host", "motion", "samplers", "training", "demo", *HOST},
+    "nodes": {"nodes", "host", "motion", "samplers", "training", "comfy_api"},
     # Command lines run the whole pack inside a host.
-    "demo": {"demo", "host", "motion", "samplers", "comfy"},
+    "demo": {"demo", "host", "motion", "samplers", "training", "comfy"},
 }
 """What each package may import of the pack and of the host."""
-PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"}}
+PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"}, "training": {"torch"}}
 """The only libraries of the packages that are pure torch."""
 
 

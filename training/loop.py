@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from . import checkpoints, ema
 from .config import LoopConfig
 
+WATCHED = 100
+"""Steps over which the loss is smoothed to see where it goes."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -58,16 +60,19 @@ class Report:
 
 @dataclass
 class _Watch:
-    """Notices a loss that grows without end."""
+    """Notices a loss that grows without end. Single losses tell nothing: they differ by the timestep drawn."""
 
     limit: float
-    smooth: float | None = None
-    least: float = field(default=math.inf)
+    steps: int = 0
+    smooth: float = 0.0
+    least: float = math.inf
 
     def sees(self, loss: float) -> bool:
         """Take a step's loss; return whether the smoothed loss is `limit` times the lowest so far."""
-        self.smooth = loss if self.smooth is None else 0.95 * self.smooth + 0.05 * loss
-        self.least = min(self.least, self.smooth)
+        self.steps += 1
+        self.smooth += (loss - self.smooth) / min(self.steps, WATCHED)
+        if self.steps >= WATCHED:
+            self.least = min(self.least, self.smooth)
         return self.smooth > self.limit * self.least
 
 
@@ -122,7 +127,8 @@ def learning_rate(step: int, config: LoopConfig) -> float:
         return config.learning_rate * (step + 1) / config.warmup
     if config.rate == "constant":
         return config.learning_rate
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - config.warmup) / (config.steps - config.warmup)))
+    return config.learning_rate * 0.5 * (
+        1 + math.cos(math.pi * (step - config.warmup) / (config.steps - config.warmup)))
 
 
 class _Trainer:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from . import ema
 from .config import TrainingConfig
 from .consistency import Diffusion, Network
-from .draws import Examples, Source, draw
+from .draws import Source, draw
 from .loop import Stage
 from .losses import distillation_loss, teacher_free_loss
 
