@@ -11,6 +11,7 @@ HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths",
 MAY_IMPORT = {
     "motion": {"motion"},
     "samplers": {"samplers"},
+    "training": {"training", "motion", "samplers"},
     "client": {"client"},
     "host": {"host", "motion", "samplers", "demo", *HOST},
     "nodes": {"nodes", "host", "motion", "samplers", "comfy_api"},
@@ -18,7 +19,8 @@ MAY_IMPORT = {
     "demo": {"demo", "host", "motion", "samplers", "comfy"},
 }
 """What each package may import of the pack and of the host."""
-PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"}}
+PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"},
+        "training": {"torch", "einops", "safetensors", "av", "kornia"}}
 """The only libraries of the packages that are pure torch."""
 
 

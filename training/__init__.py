@@ -1,0 +1,1 @@
+"""Distillation and adaptation: losses, loop, data; pure torch, no host."""
