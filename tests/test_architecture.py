@@ -13,14 +13,15 @@ MAY_IMPORT = {
     "samplers": {"samplers"},
     "training": {"training", "motion", "samplers"},
     "client": {"client"},
-    "host": {"host", "motion", "samplers", "demo", *HOST},
-    "nodes": {"nodes", "host", "motion", "samplers", "comfy_api"},
+    "host": {"host", "motion", "samplers", "training", "demo", *HOST},
+    "nodes": {"nodes", "host", "motion", "samplers", "training", "comfy_api"},
     # Command lines run the whole pack inside a host.
-    "demo": {"demo", "host", "motion", "samplers", "comfy"},
+    "evaluation": {"evaluation", "demo", "host", "samplers", "comfy"},
+    "demo": {"demo", "host", "motion", "samplers", "training", "comfy"},
 }
 """What each package may import of the pack and of the host."""
 PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"},
-        "training": {"torch", "einops", "safetensors", "av", "kornia"}}
+        "training": {"torch", "safetensors", "av", "kornia"}}
 """The only libraries of the packages that are pure torch."""
 
 

@@ -1,1 +1,1 @@
-"""Distillation and adaptation: losses, loop, data; pure torch, no host."""
+"""The paper's training: data, losses, solver, averaging, LoRA and one loop; no host (Wang et al. 2024)."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from torch import Tensor
 
 from .clips import ClipSettings, DataError, read_clip
 from .data import Folder, Item, picks
+from .draws import Examples, Source
+from .latents import join
 
 FORMAT = 1
 """Raised when the meaning of a cached file changes."""
@@ -55,17 +56,6 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one process sees in one step."""
-
-    latents: Tensor
-    """Clean latents in the UNet's scale, (b f) c h w."""
-    context: Tensor
-    """Embeddings of the captions, b n d."""
-    captions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class CachedClips:
     """A folder whose clips and captions are all encoded."""
 
@@ -85,28 +75,22 @@ class CachedClips:
         """Return where the embedding of a caption lies."""
         return self.cache / "text" / _name([caption, self.text_id])
 
-    def context(self, captions: tuple[str, ...]) -> Tensor:
+    def context(self, captions: Sequence[str]) -> Tensor:
         """Return the embeddings of captions of the folder, or of the empty one, b n d."""
-        return stack_contexts([_read(self.text_path(caption)) for caption in captions])
+        return join([_read(self.text_path(caption)) for caption in captions])
 
-    def batch(self, step: int, batch_size: int, rank: int = 0, processes: int = 1) -> Batch:
-        """Return one process's share of a step's clips; all shares together are what a single process would see.
+    def source(self, batch: int, device: torch.device) -> Source:
+        """Return what gives the batches of a run: images b c h w where a clip is one frame, else clips b f c h w."""
+        def examples(number: int) -> Examples:
+            chosen = picks(number, batch, len(self.folder.items), self.settings.views, self.settings.seed)
+            items = [self.folder.items[pick.index] for pick in chosen]
+            latents = torch.stack([_read(self.clip_path(item, pick.view)).float()
+                                   for item, pick in zip(items, chosen, strict=True)])
+            if self.clip_settings.num_frames == 1:
+                latents = latents[:, 0]
+            return Examples(latents.to(device), self.context([item.caption for item in items]).to(device))
 
-        Args:
-            batch_size: Clips of a step over all processes together.
-
-        Raises:
-            ValueError: The clips cannot be shared out evenly.
-        """
-        if batch_size % processes:
-            raise ValueError(f"{batch_size} clips a step cannot be shared evenly by {processes} processes")
-        share = batch_size // processes
-        chosen = picks(step, batch_size, len(self.folder.items), self.settings.views, self.settings.seed)
-        own = chosen[rank * share:(rank + 1) * share]
-        items = [self.folder.items[pick.index] for pick in own]
-        captions = tuple(item.caption for item in items)
-        latents = [_read(self.clip_path(item, pick.view)) for item, pick in zip(items, own, strict=True)]
-        return Batch(torch.cat(latents), self.context(captions), captions)
+        return examples
 
 
 def prepare(folder: Folder, clip_settings: ClipSettings, settings: DataSettings, encoders: Encoders, cache: Path,
@@ -145,15 +129,6 @@ def _missing_clips(clips: CachedClips, item: Item) -> Iterator[tuple[Path, Tenso
         path = clips.clip_path(item, view)
         if not path.is_file():
             yield path, read_clip(item.path, item.num_frames, clips.clip_settings, item.seed(view, clips.settings.seed))
-
-
-def stack_contexts(contexts: list[Tensor]) -> Tensor:
-    """Stack embeddings, each (n, d), as b n d; shorter ones are repeated up to a common length.
-
-    Attention to tokens that are all there k times over is attention to them once, so repeating changes no result.
-    """
-    length = math.lcm(*(len(context) for context in contexts))
-    return torch.stack([context.repeat(length // len(context), 1) for context in contexts])
 
 
 def _name(made_from: list) -> str:

@@ -1,10 +1,10 @@
-"""A folder of captioned clips or images, and which of them a training step sees.
+"""A folder of captioned clips or images, and which of them a batch holds.
 
     clips/cat.mp4  clips/cat.txt      the caption of a file has its name and the ending .txt
 
 A file gives `views` clips, each cut once from a seed of its own: where it starts, what part of the picture it shows,
-whether it is mirrored. So there are finitely many, and `cache.py` encodes each of them once. What a step sees depends
-on its number alone, so that a resumed run sees what an uninterrupted one would have seen.
+whether it is mirrored. So there are finitely many, and `cache.py` encodes each of them once. What a batch holds
+depends on its number alone, so that a resumed run sees what an uninterrupted one would have seen.
 """
 
 from __future__ import annotations
@@ -140,19 +140,19 @@ class Pick:
     """Which of its clips."""
 
 
-def picks(step: int, batch_size: int, count: int, views: int, seed: int) -> list[Pick]:
-    """Return the clips of a step: in every epoch each item once, in a new order, and its next view.
+def picks(number: int, batch: int, count: int, views: int, seed: int) -> list[Pick]:
+    """Return the clips of a batch: in every epoch each item once, in a new order, and its next view.
 
     Args:
-        step: Number of the step, from 0.
-        batch_size: Clips of a step over all processes together.
+        number: Of the batch, from 0.
+        batch: Clips of a batch.
         count: Items of the folder.
     """
-    first, last = step * batch_size, (step + 1) * batch_size - 1
+    first, last = number * batch, (number + 1) * batch - 1
     epochs = range(first // count, last // count + 1)
     clips = [Pick(index, epoch % views) for epoch in epochs for index in _order(epoch, count, seed)]
     offset = first - epochs.start * count
-    return clips[offset:offset + batch_size]
+    return clips[offset:offset + batch]
 
 
 def _order(epoch: int, count: int, seed: int) -> list[int]:

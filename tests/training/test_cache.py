@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 from animatelcm.tests.training.clip_files import numbered_frames, write_video
-from animatelcm.training.cache import DataSettings, Encoders, prepare, stack_contexts
+from animatelcm.training.cache import DataSettings, Encoders, prepare
 from animatelcm.training.clips import ClipSettings, DataError, read_clip
 from animatelcm.training.data import picks, scan
 from torch.nn import functional as F
 
 CLIP = ClipSettings(num_frames=4, height=32, width=32)
 DATA = DataSettings(views=2)
+CPU = torch.device("cpu")
 
 
 class Counting:
@@ -53,7 +54,7 @@ def test_a_second_preparation_encodes_nothing(clips):
     again, counting = prepared(clips)
     assert counting.frames_calls == 0 and not counting.text_calls
     for step in range(4):
-        assert torch.equal(first.batch(step, 2).latents, again.batch(step, 2).latents)
+        assert torch.equal(first.source(2, CPU)(step).latents, again.source(2, CPU)(step).latents)
 
 
 @pytest.mark.parametrize("change", [
@@ -95,27 +96,22 @@ def test_an_interrupted_preparation_goes_on(clips):
     assert counting.frames_calls == 2
 
 
-def test_a_batch_holds_the_latents_of_its_picks(clips):
+def test_a_batch_holds_the_latents_and_captions_of_its_picks(clips):
     data, counting = prepared(clips)
+    source = data.source(2, CPU)
     for step in range(4):
-        batch = data.batch(step, 2)
-        assert batch.latents.shape == (2 * 4, 3, 4, 4)
+        batch = source(step)
+        assert batch.latents.shape == (2, 4, 3, 4, 4)
         for number, pick in enumerate(picks(step, 2, 3, 2, 0)):
             item = data.folder.items[pick.index]
             clip = read_clip(item.path, item.num_frames, CLIP, item.seed(pick.view, 0))
-            assert torch.equal(batch.latents[4 * number:4 * number + 4], counting.frames(clip))
-            assert batch.captions[number] == item.caption
+            assert torch.equal(batch.latents[number], counting.frames(clip))
             assert torch.equal(batch.context[number], counting.text(item.caption))
 
 
-def test_processes_share_a_step_without_overlap(clips):
-    data, _ = prepared(clips)
-    whole = data.batch(5, 4)
-    shares = [data.batch(5, 4, rank, 2) for rank in range(2)]
-    assert torch.equal(torch.cat([share.latents for share in shares]), whole.latents)
-    assert sum((share.captions for share in shares), ()) == whole.captions
-    with pytest.raises(ValueError, match="4 clips a step cannot be shared evenly by 3"):
-        data.batch(0, 4, 0, 3)
+def test_single_frames_are_images(clips):
+    data, _ = prepared(clips, clip=replace(CLIP, num_frames=1))
+    assert data.source(2, CPU)(0).latents.shape == (2, 3, 4, 4)
 
 
 def test_the_empty_caption_is_encoded_too(clips):
@@ -145,16 +141,4 @@ def test_a_damaged_cache_file_is_named(clips):
     for path in (clips.parent / "cache" / "latents").iterdir():
         path.write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"cached file .* cannot be read .*delete it"):
-        data.batch(0, 1)
-
-
-def test_repeated_tokens_change_no_attention():
-    torch.manual_seed(0)
-    short, long = torch.randn(2, 8), torch.randn(3, 8)
-    short_again, long_again = stack_contexts([short, long])
-    assert len(short_again) == len(long_again) == 6
-    query = torch.randn(5, 8)
-    for once, repeated in ((short, short_again), (long, long_again)):
-        one = F.scaled_dot_product_attention(query[None], once[None], once[None])
-        other = F.scaled_dot_product_attention(query[None], repeated[None], repeated[None])
-        torch.testing.assert_close(one, other)
+        data.source(1, CPU)(0)
