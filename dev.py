@@ -9,6 +9,7 @@
     python dev.py parity-image-to-video [--full]       the same for image to video
     python dev.py full-size                            the example workflow with random weights of the real size
     python dev.py obedience                            how well the demo model follows its prompts
+    python dev.py paper-table                          the paper's table in miniature, on the demo model
     python dev.py train-demo                           train the demo model anew
 
 All take these options:
@@ -47,9 +48,10 @@ MODULES = {
     "parity-image-to-video": ("test", "benchmarks.parity_image_to_video"),
     "full-size": ("run", "benchmarks.full_size"),
     "obedience": ("run", "demo.obedience"),
+    "paper-table": ("test", "evaluation.paper_table"),
     "train-demo": ("run", "demo.train"),
 }
-"""What other modules do, {command: (what the environment is for, module)}; diffusers comes with the tests."""
+"""What other modules do, {command: (what the environment is for, module)}; diffusers and matplotlib come with tests."""
 
 
 def prepare(options: argparse.Namespace, purpose: str = "run") -> Host:
