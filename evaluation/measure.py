@@ -83,7 +83,7 @@ def measure_run(sample: Callable[[world.Scene, int], Tensor], seed: int, prompts
         progress: Called after each clip.
     """
     record.parent.mkdir(parents=True, exist_ok=True)
-    lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
+    lines = _complete_lines(record)
     with record.open("a", encoding="utf-8") as file:
         for number, scene in enumerate(scenes(seed, prompts)[len(lines):], len(lines)):
             lines.append(json.dumps(asdict(measure_clip(sample(scene, seed * 10_000 + number), scene))))
@@ -91,6 +91,17 @@ def measure_run(sample: Callable[[world.Scene, int], Tensor], seed: int, prompts
             file.flush()
             progress()
     return [Measured(**json.loads(line)) for line in lines[:prompts]]
+
+
+def _complete_lines(record: Path) -> list[str]:
+    """Return the lines of a record; one that a kill cut short is taken out."""
+    if not record.is_file():
+        return []
+    text = record.read_text(encoding="utf-8")
+    complete = text[:text.rfind("\n") + 1]
+    if complete != text:
+        record.write_text(complete, encoding="utf-8")
+    return complete.splitlines()
 
 
 def sum_up(clips: Sequence[Measured], compared: Reference) -> Figures:
