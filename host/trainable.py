@@ -112,10 +112,9 @@ def layer_names(model: ModelPatcher) -> dict[str, str]:
     """Return diffusers' name of each layer of a Trainable's UNet, by its own name."""
     names = comfy.utils.unet_to_diffusers(model.model.model_config.unet_config)
     # The host also names layers that this UNet lacks, such as the shortcut of a resnet that keeps its channels.
-    layers = dict(model.get_model_object("diffusion_model").named_modules())
-    found = {own.removesuffix(".weight"): diffusers.removesuffix(".weight")
-             for diffusers, own in names.items() if own.endswith(".weight")}
-    return {f"unet.{own}": diffusers for own, diffusers in found.items() if own in layers}
+    weights = dict(model.get_model_object("diffusion_model").named_parameters())
+    return {f"unet.{own.removesuffix('.weight')}": diffusers.removesuffix(".weight")
+            for diffusers, own in names.items() if own.endswith(".weight") and own in weights}
 
 
 def _unet(model: ModelPatcher, precision: torch.dtype, device: torch.device) -> UNetModel:

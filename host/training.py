@@ -13,26 +13,27 @@ import comfy.utils
 import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
-from latent_preview import Latent2RGBPreviewer
-from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..motion.image_encoder import ImageEncoder
 from ..motion.module import MotionModule
 from ..samplers.schedules import SCHEDULES
-from ..training.config import TrainingConfig
+from ..training.checkpoints import history
+from ..training.config import PRESETS, TrainingConfig
+from ..training.draws import Examples
 from ..training.latents import LatentSource, join
 from ..training.loop import DTYPES, Report, Stage, train
 from ..training.lora import export, inject, read
-from ..training.sampling import sample
-from ..training.stages import UP, Setting, image_stage, motion_stage, network
+from ..training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
 from .motion import LoadedMotion, motion_patcher
 from .operations import operations
+from .previews import preview
 from .trainable import diffusion, layer_names, positions_of, trainable
 
 FOLDER = "training"
 """Checkpoints are in this folder of the host's output folder."""
-PREVIEW_FRAMES = 4
-"""Frames of a clip that a preview shows, side by side."""
+SMOOTHED = 50
+"""Steps over which the shown loss is averaged."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,38 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Watching:
-    """What the user sees of a run."""
+class Request:
+    """What the user asks a training node for."""
 
-    tell: Callable[[str], None]
-    """Shows a line of text."""
+    config: TrainingConfig
+    schedule: str
+    """A key of SCHEDULES whose entry has a distillation grid."""
+    name: str
+    """Of the checkpoint, from which the run goes on if there is one."""
     preview_every: int
     """Steps between preview samples; 0 makes none."""
+    tell: Callable[[str], None]
+    """Shows a line of text."""
+
+    def distilling(self, init: str, decoupled: bool) -> Request:
+        """Return the request with another way of the motion stage."""
+        distillation = replace(self.config.distillation, init=init, decoupled=decoupled)
+        return replace(self, config=replace(self.config, distillation=distillation))
+
+
+def configure(stage: str, preset: str, steps: int, learning_rate: float, seed: int, num_frames: int) -> TrainingConfig:
+    """Return a preset's settings for a stage, with what the user changed: steps or learning_rate 0 keep the preset's.
+
+    Where the device lacks bfloat16, a GPU takes float16 with a scaled loss and everything else float32.
+    """
+    config = PRESETS[preset][stage]
+    steps = steps or config.loop.steps
+    precision, device = config.loop.precision, comfy.model_management.get_torch_device()
+    if precision == "bfloat16" and not comfy.model_management.should_use_bf16(device):
+        precision = "float16" if device.type == "cuda" else "float32"
+    loop = replace(config.loop, steps=steps, learning_rate=learning_rate or config.loop.learning_rate,
+                   warmup=min(config.loop.warmup, steps // 2), precision=precision)
+    return replace(config, loop=loop, seed=seed, num_frames=num_frames)
 
 
 @contextmanager
@@ -69,54 +95,91 @@ def training() -> Generator[None, None, None]:
             comfy.model_management.in_training = before
 
 
-def distil_spatial_lora(model: ModelPatcher, data: Data, config: TrainingConfig, schedule: str, name: str,
-                        watching: Watching) -> tuple[dict[str, Tensor], list[float]]:
+def distil_spatial_lora(model: ModelPatcher, data: Data, request: Request) -> tuple[dict[str, Tensor], list[float]]:
     """Distil a MODEL into a LoRA with which it needs few steps (Wang et al. 2024, first stage).
 
     Returns:
-        The tensors of the LoRA's file, and the loss of every step of this run.
+        The tensors of the LoRA's file, and the loss of every step.
     """
     with training():
-        names = layer_names(model)
-        setting = _setting(model, None, data, config, schedule)
-        inject(setting.model, names, config.lora, config.seed)
+        names, setting = layer_names(model), _setting(model, None, data, request)
+        inject(setting.model, names, request.config.lora, request.config.seed)
         stage = image_stage(setting)
-        losses = _run(stage, setting, name, watching, model)
-        return export(stage.average, names, config.lora), losses
+        losses = _run(stage, setting, request, model)
+        return export(stage.average, names, request.config.lora), losses
 
 
 def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[str, Tensor] | None, data: Data,
-                         config: TrainingConfig, schedule: str, name: str, watching: Watching
-                         ) -> tuple[LoadedMotion, dict[str, Tensor] | None, list[float]]:
+                         request: Request) -> tuple[LoadedMotion, dict[str, Tensor] | None, list[float]]:
     """Distil a motion module on clips (Wang et al. 2024, second stage).
 
     Args:
         lora: The spatial LoRA's tensors; not decoupled, a new one is trained where there is none.
 
     Returns:
-        The motion module, the LoRA that it goes with, and the loss of every step of this run.
+        The motion module, the LoRA that it goes with, and the loss of every step.
+
+    Raises:
+        ValueError: There is to be a spatial LoRA at the start, and none is given.
     """
-    how = config.distillation
-    if lora is None and how.decoupled and how.init != "none":
+    how = request.config.distillation
+    if how.decoupled and how.init == "none":
+        lora = None
+    elif lora is None and how.decoupled:
         raise ValueError(f"init '{how.init}' starts from a spatial LoRA, and none is connected. Connect the LoRA of "
                          "Distill Spatial LoRA, or choose init 'none'")
     with training():
-        names = layer_names(model)
-        setting = _setting(model, motion, data, config, schedule)
-        shape = config.lora
-        if how.decoupled and how.init == "none":
-            lora = None
-        elif lora is not None:
+        names, setting, shape = layer_names(model), _setting(model, motion, data, request), request.config.lora
+        if lora is not None:
             weights, shape = read(lora, names)
             inject(setting.model, {layer: names[layer] for layer in _layers(weights)}, shape)
             setting.model.load_state_dict(weights, strict=False)
-        else:
-            inject(setting.model, names, shape, config.seed)
+        elif not how.decoupled:
+            inject(setting.model, names, shape, request.config.seed)
         stage = motion_stage(setting)
-        losses = _run(stage, setting, name, watching, model)
+        losses = _run(stage, setting, request, model)
         if not how.decoupled:
             lora = export(_within(stage.average, "unet."), names, shape)
-        return _finished(motion, stage, schedule, name), lora, losses
+        return _finished(motion, stage, request), lora, losses
+
+
+def train_image_encoder(model: ModelPatcher, motion: LoadedMotion, with_motion: bool, data: Data, request: Request
+                        ) -> tuple[LoadedMotion, list[float]]:
+    """Train an image encoder for a few-step motion module, without a teacher (Wang et al. 2024, third part).
+
+    Each clip's first frame is its reference. An encoder that the module already has is trained further.
+
+    Args:
+        with_motion: Whether the motion module is trained together with the encoder.
+
+    Returns:
+        The motion module with its encoder, and the loss of every step.
+    """
+    with training():
+        setting = _setting(model, motion, data, request)
+        setting = replace(setting, source=_with_reference(setting.source))
+        if setting.model.encoder is None:
+            setting.model.encoder = _new_encoder(motion, request.config.seed, setting.empty.device)
+        stage = adaptation_stage(setting, ("encoder.", "motion.") if with_motion else ("encoder.",))
+        losses = _run(stage, setting, request, model)
+        return _finished(motion, stage, request), losses
+
+
+def _with_reference(source: Callable[[int], Examples]) -> Callable[[int], Examples]:
+    def first_frames(number: int) -> Examples:
+        examples = source(number)
+        return replace(examples, conditions={"reference": examples.latents[:, 0]})
+    return first_frames
+
+
+def _new_encoder(motion: LoadedMotion, seed: int, device: torch.device) -> ImageEncoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = ImageEncoder(motion.config.channels)
+    # Nothing of the image enters at first (Wang et al. 2024).
+    nn.init.zeros_(encoder.conv_in.weight)
+    nn.init.zeros_(encoder.conv_in.bias)
+    return encoder.to(device)
 
 
 def _layers(weights: dict[str, Tensor]) -> list[str]:
@@ -127,19 +190,17 @@ def _within(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key: weight for key, weight in weights.items() if key.startswith(prefix)}
 
 
-def _setting(model: ModelPatcher, motion: LoadedMotion | None, data: Data, config: TrainingConfig, schedule: str
-             ) -> Setting:
-    device = comfy.model_management.get_torch_device()
-    original_steps = SCHEDULES[schedule].original_steps
-    config = replace(config, distillation=replace(config.distillation, original_steps=original_steps))
+def _setting(model: ModelPatcher, motion: LoadedMotion | None, data: Data, request: Request) -> Setting:
+    device, schedule = comfy.model_management.get_torch_device(), SCHEDULES[request.schedule]
+    config = replace(request.config, distillation=replace(
+        request.config.distillation, original_steps=schedule.original_steps))
     latent_format = model.get_model_object("latent_format")
     source = LatentSource([latent_format.process_in(item["samples"].clone()) for item in data.latents],
                           [_context(item) for item in data.positive], config, device)
-    # The host gives its memory to what is loaded next.
+    # What the host holds on the device gives way to the training.
     comfy.model_management.unload_all_models()
     own = trainable(model, motion, DTYPES[config.loop.precision], device, config.gradient_checkpointing)
-    return Setting(own, source, join([_context(data.negative)]).to(device),
-                   diffusion(model, SCHEDULES[schedule], device), config)
+    return Setting(own, source, join([_context(data.negative)]).to(device), diffusion(model, schedule, device), config)
 
 
 def _context(conditioning: list) -> Tensor:
@@ -160,57 +221,42 @@ def checkpoint_path(name: str) -> Path:
     return path
 
 
-def _run(stage: Stage, setting: Setting, name: str, watching: Watching, model: ModelPatcher) -> list[float]:
-    """Run the loop to its end; an interrupt between two steps leaves a checkpoint of the last one."""
-    config = setting.config.loop
-    bar, losses, begun = comfy.utils.ProgressBar(config.steps), [], time.monotonic()
-    with closing(train(stage, config, checkpoint_path(name))) as reports:
+def _run(stage: Stage, setting: Setting, request: Request, model: ModelPatcher) -> list[float]:
+    """Run the loop to its end, and return all losses; an interrupt leaves a checkpoint of the last whole step."""
+    config, path = setting.config.loop, checkpoint_path(request.name)
+    bar, losses, begun = comfy.utils.ProgressBar(config.steps), history(path), time.monotonic()
+    before = len(losses)
+    with closing(train(stage, config, path)) as reports:
         for report in reports:
             losses.append(report.loss)
             shown = None
-            if watching.preview_every and report.step % watching.preview_every == 0:
-                shown = "JPEG", _preview(stage, setting, model), None
+            if request.preview_every and report.step % request.preview_every == 0:
+                shown = "JPEG", preview(stage, setting, model), None
             bar.update_absolute(report.step, config.steps, shown)
-            watching.tell(_line(report, losses, config.steps, time.monotonic() - begun))
+            pace = (time.monotonic() - begun) / (len(losses) - before)
+            request.tell(_line(report, losses[-SMOOTHED:], config.steps, pace))
             comfy.model_management.throw_exception_if_processing_interrupted()
     return losses
 
 
-def _line(report: Report, losses: list[float], steps: int, seconds: float) -> str:
-    recent = losses[-50:]
-    left = seconds / len(losses) * (steps - report.step)
+def _line(report: Report, recent: list[float], steps: int, pace: float) -> str:
+    minutes = round(pace * (steps - report.step) / 60)
+    left = f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
     return (f"step {report.step} of {steps}, loss {sum(recent) / len(recent):.4g}, rate {report.learning_rate:.2g}, "
-            f"{report.seconds:.2g} s a step, {_duration(left)} left")
+            f"{pace:.2g} s a step, {left} left")
 
 
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
-
-
-def _preview(stage: Stage, setting: Setting, model: ModelPatcher) -> Image.Image:
-    """Sample the first batch's captions with the averaged weights, in four steps; frames and images side by side."""
-    examples = setting.source(0)
-    averaged = network(setting.model, stage.average, examples.conditions)
-    latents = sample(averaged, setting.diffusion, examples.latents[:1].shape, examples.context[:1],
-                     setting.config.distillation.original_steps, seed=setting.config.seed)
-    frames = latents[0] if latents.ndim == 5 else latents
-    frames = frames[torch.linspace(0, len(frames) - 1, min(PREVIEW_FRAMES, len(frames))).round().long()]
-    latent_format = model.get_model_object("latent_format")
-    previewer = Latent2RGBPreviewer(latent_format.latent_rgb_factors, latent_format.latent_rgb_factors_bias)
-    pictures = [previewer.decode_latent_to_preview(frame.unsqueeze(0)) for frame in frames]
-    strip = Image.new("RGB", (sum(picture.width for picture in pictures), pictures[0].height))
-    for index, picture in enumerate(pictures):
-        strip.paste(picture, (index * picture.width, 0))
-    return strip.resize((strip.width * 8, strip.height * 8))
-
-
-def _finished(motion: LoadedMotion, stage: Stage, schedule: str, name: str) -> LoadedMotion:
-    """Return the averaged motion weights as Load Motion Module would, in the precision that `motion` has."""
-    weights = {key.removeprefix("motion."): weight for key, weight in _within(stage.average, "motion.").items()}
-    dtype = next(motion.patcher.model.parameters()).dtype
-    trained = MotionModule(motion.config, ops=operations, dtype=dtype,
-                           device=comfy.model_management.unet_offload_device())
-    trained.load_state_dict(weights)
-    trained.set_positions(positions_of(motion.patcher.model) or {})
-    return LoadedMotion(name, schedule, schedule, motion.config, motion_patcher(trained.eval()))
+def _finished(motion: LoadedMotion, stage: Stage, request: Request) -> LoadedMotion:
+    """Return the averaged weights as Load Motion Module would, in the precision that `motion` has."""
+    at = {"ops": operations, "dtype": next(motion.patcher.model.parameters()).dtype,
+          "device": comfy.model_management.unet_offload_device()}
+    network, patcher, encoder = MotionModule(motion.config, **at), motion.patcher, motion.encoder
+    if trained := _within(stage.average, "motion."):
+        network.load_state_dict({key.removeprefix("motion."): weight for key, weight in trained.items()})
+        network.set_positions(positions_of(motion.patcher.model) or {})
+        patcher = motion_patcher(network.eval())
+    if trained := _within(stage.average, "encoder."):
+        own = ImageEncoder(motion.config.channels, **at)
+        own.load_state_dict({key.removeprefix("encoder."): weight for key, weight in trained.items()})
+        encoder = motion_patcher(own.eval())
+    return LoadedMotion(request.name, request.schedule, request.schedule, motion.config, patcher, encoder)

@@ -4,5 +4,7 @@ from .demo import LoadDemoModel
 from .image_to_video import ImageToVideo
 from .motion import ApplyMotionModule, LoadMotionModule
 from .sampling import Sampler, Scheduler
+from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, SaveMotionModule
 
-NODES = [LoadMotionModule, ApplyMotionModule, ImageToVideo, Scheduler, Sampler, LoadDemoModel]
+NODES = [LoadMotionModule, ApplyMotionModule, ImageToVideo, Scheduler, Sampler, LoadDemoModel, DistillSpatialLoRA,
+         DistillMotionModule, AdaptAdapter, SaveMotionModule]

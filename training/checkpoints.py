@@ -37,6 +37,11 @@ def load(path: Path, device: torch.device) -> dict:
         raise CheckpointError(f"{path.name} is no readable checkpoint ({error}); remove it to start anew") from error
 
 
+def history(path: Path) -> list[float]:
+    """Return the loss of every step that a checkpoint has behind it; none where there is no checkpoint."""
+    return list(load(path, torch.device("cpu")).get("losses", [])) if path.exists() else []
+
+
 @torch.no_grad()
 def fill(path: Path, what: str, weights: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
     """Copy a checkpoint's tensors into `weights`, in place.

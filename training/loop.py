@@ -131,6 +131,12 @@ def learning_rate(step: int, config: LoopConfig) -> float:
         1 + math.cos(math.pi * (step - config.warmup) / (config.steps - config.warmup)))
 
 
+def autocast(config: LoopConfig, device: torch.device) -> torch.autocast:
+    """Return the context in which the networks compute in the run's precision."""
+    precision = DTYPES[config.precision]
+    return torch.autocast(device.type, precision, enabled=precision != torch.float32)
+
+
 class _Trainer:
     """The optimiser and what belongs to it, for one run."""
 
@@ -138,7 +144,7 @@ class _Trainer:
         self.stage, self.config, self.synchronise = stage, config, synchronise
         self.parameters = list(stage.parameters.values())
         self.device = self.parameters[0].device
-        self.finished = 0
+        self.finished, self.losses = 0, []
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
@@ -154,11 +160,11 @@ class _Trainer:
         if math.isfinite(loss):
             norm = self._change(step, rate)
             self.finished = step + 1
+            self.losses.append(loss)
         return Report(step + 1, loss, rate, norm, time.perf_counter() - start)
 
     def _backward(self, number: int) -> float:
-        precision = DTYPES[self.config.precision]
-        with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
+        with autocast(self.config, self.device):
             loss = self.stage.loss(number)
         value = loss.item()
         if math.isfinite(value):
@@ -185,6 +191,7 @@ class _Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         if "scaler" in state:
             self.scaler.load_state_dict(state["scaler"])
+        self.losses = list(state.get("losses", []))
         self.finished = state["step"]
         return self.finished
 
@@ -192,7 +199,8 @@ class _Trainer:
         """Write the checkpoint of `step` finished steps, if there is to be one; return `step`."""
         if checkpoint is not None and writes:
             state = {"step": step, "network": {name: p.detach() for name, p in self.stage.parameters.items()},
-                     "average": self.stage.average, "optimiser": self.optimiser.state_dict()}
+                     "average": self.stage.average, "optimiser": self.optimiser.state_dict(),
+                     "losses": self.losses}
             if self.scaler.is_enabled():
                 state["scaler"] = self.scaler.state_dict()
             checkpoints.save(checkpoint, state)
