@@ -10,6 +10,7 @@
     python dev.py full-size                            the example workflow with random weights of the real size
     python dev.py gallery [NAME ...]                   run every example workflow, and keep a picture of each
     python dev.py obedience                            how well the demo model follows its prompts
+    python dev.py paper-table                          the paper's table in miniature, on the demo model
     python dev.py train-demo                           train the demo model anew
 
 All take these options:
@@ -49,9 +50,10 @@ MODULES = {
     "full-size": ("run", "benchmarks.full_size"),
     "gallery": ("run", "dev_tools.gallery"),
     "obedience": ("run", "demo.obedience"),
+    "paper-table": ("test", "evaluation.paper_table"),
     "train-demo": ("run", "demo.train"),
 }
-"""What other modules do, {command: (what the environment is for, module)}; diffusers comes with the tests."""
+"""What other modules do, {command: (what the environment is for, module)}; diffusers and matplotlib come with tests."""
 
 
 def prepare(options: argparse.Namespace, purpose: str = "run") -> Host:

@@ -17,11 +17,12 @@ MAY_IMPORT = {
     "host": {"host", "motion", "samplers", "training", "keyframes", "demo", *HOST},
     "nodes": {"nodes", "host", "motion", "samplers", "training", "keyframes", "comfy_api"},
     # Command lines run the whole pack inside a host.
+    "evaluation": {"evaluation", "demo", "host", "samplers", "comfy"},
     "demo": {"demo", "host", "motion", "samplers", "training", "comfy"},
 }
 """What each package may import of the pack and of the host."""
 PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"}, "keyframes": {"torch"},
-        "training": {"torch"}}
+        "training": {"torch", "safetensors", "av", "kornia"}}
 """The only libraries of the packages that are pure torch."""
 
 
