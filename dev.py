@@ -43,6 +43,7 @@ from dev_tools.server import PACK_NAME, Host, Server, ServerError, arguments, ma
 ROOT = Path(__file__).resolve().parent
 DEV = ROOT / ".dev"
 DEMO_WORKFLOW = ROOT / "example_workflows" / "text_to_video_demo.json"
+INPUTS = ROOT / "example_workflows" / "input"
 MODULES = {
     "bench": ("run", "benchmarks.bench"),
     "parity": ("test", "benchmarks.parity"),
@@ -91,7 +92,7 @@ def demo(options: argparse.Namespace, rest: list[str]) -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "output")
     chosen = parser.parse_args(rest)
     host = prepare(options)
-    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT})
+    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT}, INPUTS)
     with StatusLine() as status:
         server = Server(host, base, on_wait=lambda s: status.show(f"starting ComfyUI {host.version}: {s:.0f} s"))
         with server:
@@ -128,7 +129,7 @@ def serve(options: argparse.Namespace, rest: list[str]) -> None:
     parser.add_argument("--port", type=int, default=8188)
     chosen, extra = parser.parse_known_args(rest)
     host = prepare(options)
-    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT})
+    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT}, INPUTS)
     print(f"ComfyUI {host.version}: http://127.0.0.1:{chosen.port} (Ctrl-C ends it). Its files: {base}", flush=True)
     process = start(arguments(host, base, chosen.port, tuple(extra)))
     try:

@@ -103,9 +103,8 @@ def main() -> None:
     names = options.names or list(known)
     host = Path(os.environ["COMFYUI_PATH"]).resolve()
     stand_ins = any(DEMO_NODE not in known[name].read_text(encoding="utf-8") for name in names)
-    base = full_size.prepare(host) if stand_ins else make_base(ROOT / ".dev" / "gallery", {PACK_NAME: ROOT})
-    for file in INPUTS.glob("*"):
-        shutil.copy(file, base / "input")
+    base = full_size.prepare(host) if stand_ins else ROOT / ".dev" / "gallery"
+    make_base(base, {PACK_NAME: ROOT}, INPUTS)
     with Server(Host(host, Path(sys.executable), version_of(host)), base) as server:
         client, results = ComfyClient(server.url), {}
         for name in (bar := tqdm(names, desc="examples")):
