@@ -19,12 +19,13 @@ def data(frames: int = 3, clips: int = 2) -> Data:
                     [conditioning(seed) for seed in range(clips)], conditioning(9))
 
 
-def request(stage: str, name: str = "run", steps: int = 2, told: list | None = None, preview_every: int = 0,
+def request(stage: str, name: str | None = None, steps: int = 2, told: list | None = None, preview_every: int = 0,
             **changes) -> Request:
     config = PRESETS["tiny"][stage]
     config = replace(config, batch=1, num_frames=3, lora=LoRAConfig(rank=2, alpha=4.0),
                      loop=replace(config.loop, steps=steps, warmup=0, learning_rate=1e-2), **changes)
-    return Request(config, SCHEDULE, name, preview_every, (told if told is not None else []).append)
+    tell = told.append if told is not None else print
+    return Request(config, SCHEDULE, stage if name is None else name, preview_every, tell)
 
 
 def output_folder(monkeypatch, path):
