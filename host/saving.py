@@ -19,9 +19,14 @@ def save_motion(motion: LoadedMotion, filename_prefix: str) -> Path:
     """
     folder, name, counter, _, _ = folder_paths.get_save_image_path(filename_prefix, folder_paths.get_output_directory())
     path = Path(folder) / f"{name}_{counter:05}_.safetensors"
+    write_motion(motion, path)
+    return path
+
+
+def write_motion(motion: LoadedMotion, path: Path) -> None:
+    """Write a motion module, with its image encoder if it has one, in the precision it has."""
     dtype = next(motion.patcher.model.parameters()).dtype
     weights, encoder = ({key: weight.to(dtype) for key, weight in weights_of(patcher).items()} if patcher else None
                         for patcher in (motion.patcher, motion.encoder))
     write_motion_file(path, weights, motion.family, motion.schedule, motion.config, encoder,
                       positions_of(motion.patcher.model))
-    return path

@@ -20,7 +20,7 @@ from ..motion.module import MotionModule
 from ..samplers.schedules import SCHEDULES
 from ..training.checkpoints import history
 from ..training.config import PRESETS, TrainingConfig
-from ..training.draws import Examples
+from ..training.draws import Examples, Source
 from ..training.latents import LatentSource, join
 from ..training.loop import DTYPES, Report, Stage, train
 from ..training.lora import export, inject, read
@@ -47,6 +47,16 @@ class Data:
     negative: list
     """CONDITIONING of the empty caption."""
 
+    def source(self, model: ModelPatcher, config: TrainingConfig, device: torch.device) -> Source:
+        """Return the batches of a run."""
+        latent_format = model.get_model_object("latent_format")
+        return LatentSource([latent_format.process_in(item["samples"].clone()) for item in self.latents],
+                            [_context(item) for item in self.positive], config, device)
+
+    def empty(self) -> Tensor:
+        """Return the encoded empty caption, 1 n d."""
+        return join([_context(self.negative)])
+
 
 @dataclass(frozen=True)
 class Request:
@@ -61,6 +71,8 @@ class Request:
     """Steps between preview samples; 0 makes none."""
     tell: Callable[[str], None]
     """Shows a line of text."""
+    walk: Callable[[Stage, TrainingConfig], list[float]] | None = None
+    """Runs a stage outside of the graph, and returns its losses; None runs it as a node does."""
 
     def distilling(self, init: str, decoupled: bool) -> Request:
         """Return the request with another way of the motion stage."""
@@ -194,13 +206,11 @@ def _setting(model: ModelPatcher, motion: LoadedMotion | None, data: Data, reque
     device, schedule = comfy.model_management.get_torch_device(), SCHEDULES[request.schedule]
     config = replace(request.config, distillation=replace(
         request.config.distillation, original_steps=schedule.original_steps))
-    latent_format = model.get_model_object("latent_format")
-    source = LatentSource([latent_format.process_in(item["samples"].clone()) for item in data.latents],
-                          [_context(item) for item in data.positive], config, device)
+    source = data.source(model, config, device)
     # What the host holds on the device gives way to the training.
     comfy.model_management.unload_all_models()
     own = trainable(model, motion, DTYPES[config.loop.precision], device, config.gradient_checkpointing)
-    return Setting(own, source, join([_context(data.negative)]).to(device), diffusion(model, schedule, device), config)
+    return Setting(own, source, data.empty().to(device), diffusion(model, schedule, device), config)
 
 
 def _context(conditioning: list) -> Tensor:
@@ -223,6 +233,8 @@ def checkpoint_path(name: str) -> Path:
 
 def _run(stage: Stage, setting: Setting, request: Request, model: ModelPatcher) -> list[float]:
     """Run the loop to its end, and return all losses; an interrupt leaves a checkpoint of the last whole step."""
+    if request.walk is not None:
+        return request.walk(stage, setting.config)
     config, path = setting.config.loop, checkpoint_path(request.name)
     bar, losses, begun = comfy.utils.ProgressBar(config.steps), history(path), time.monotonic()
     before = len(losses)
