@@ -23,7 +23,7 @@ from ..samplers.schedules import Schedule
 from .fit import BLOCKS_PER_LEVEL
 from .inserts import AfterBlock, Block
 from .motion import KEY, LoadedMotion, apply_motion
-from .windows import window_of
+from .windows import frames_of_clip
 
 ENCODERS = f"{KEY}.encoders"
 """Names the encoders among the additional models of a MODEL, and our wrapper around a run."""
@@ -98,9 +98,8 @@ class Reference:
         """Return which of the latents belong to a clip."""
         if len(self.latents) == 1:
             return (0,)
-        window = window_of(options)
-        chosen = tuple(range(len(self.latents))) if window is None else window.frames
-        if len(chosen) != num_frames:
+        chosen = frames_of_clip(len(self.latents), num_frames, options)
+        if chosen is None:
             raise ValueError(f"the UNet is given {num_frames} frames at a time, and nothing says which of the "
                              f"{len(self.latents)} reference images of '{self.name}' are theirs. Use one reference "
                              "image, or the node Long Video")

@@ -39,6 +39,19 @@ def window_of(options: dict) -> Window | None:
     return Window((*anchor, *window.index_list), window.total_frames)
 
 
+def frames_of_clip(total_frames: int, num_frames: int, options: dict) -> tuple[int, ...] | None:
+    """Return which frames of the video the clips of a call hold; None where nothing says it.
+
+    Args:
+        total_frames: Frames of the video.
+        num_frames: Frames of a clip: of the whole video, or of one context window.
+        options: The call's transformer_options.
+    """
+    window = window_of(options)
+    frames = tuple(range(total_frames)) if window is None else window.frames
+    return frames if len(frames) == num_frames else None
+
+
 def in_window(executor, base: BaseModel, conds: list[list[dict] | None], x: Tensor, timestep: Tensor,
               model_options: dict) -> list[Tensor]:
     """CALC_COND_BATCH wrapper: give the conditionings of a window, or of the whole video, the hints of its frames.
