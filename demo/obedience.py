@@ -10,6 +10,7 @@ import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ from tqdm import tqdm
 
 from . import world
 from .detector import detect
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
 
 
 @dataclass(frozen=True)
@@ -32,17 +36,24 @@ class Settings:
 
 
 class DemoSampler:
-    """The demo model with its motion module, in one process, as the stock nodes would run it."""
+    """The demo model with its motion module, in one process, as the stock nodes would run it.
 
-    def __init__(self) -> None:
+    Args:
+        motion: Another motion file.
+        lora: A spatial LoRA, at strength 1.
+    """
+
+    def __init__(self, motion: Path | None = None, lora: Path | None = None) -> None:
         from ..host.folders import EMBEDDED, motion_path
         from ..host.motion import apply_motion, load_motion
         from ..host.tiny import load_demo_model
         from ..samplers.schedules import SCHEDULES
 
         model, self.clip, self.vae = load_demo_model()
-        motion = load_motion(motion_path(EMBEDDED))
-        self.model = apply_motion(model, motion, 1.0, SCHEDULES[motion.schedule])
+        if lora is not None:
+            model = with_lora(model, lora)
+        loaded = load_motion(motion or motion_path(EMBEDDED))
+        self.model = apply_motion(model, loaded, 1.0, SCHEDULES[loaded.schedule])
 
     def __call__(self, prompt: str, seed: int, settings: Settings) -> Tensor:
         """Return the clip, (f, 3, h, w), values 0 to 1."""
@@ -58,6 +69,23 @@ class DemoSampler:
 
     def _encode(self, prompt: str) -> list:
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(prompt))
+
+
+def with_lora(model: ModelPatcher, path: Path) -> ModelPatcher:
+    """Return a clone of a MODEL with a LoRA at strength 1.
+
+    Raises:
+        ValueError: A layer of the LoRA has no place in the MODEL, which the host only logs.
+    """
+    import comfy.sd
+    import comfy.utils
+
+    tensors = comfy.utils.load_torch_file(str(path), safe_load=True)
+    patched, _ = comfy.sd.load_lora_for_models(model, None, tensors, 1.0, 0.0)
+    layers, used = sum(key.endswith("lora_up.weight") for key in tensors), len(patched.patches) - len(model.patches)
+    if used != layers or not layers:
+        raise ValueError(f"{path.name} has {layers} LoRA layers, and {used} of them fit this model")
+    return patched
 
 
 def measure(sample: DemoSampler, prompts: int, seed: int, settings: Settings, sheet: Path | None) -> dict[str, float]:

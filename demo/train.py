@@ -8,11 +8,8 @@ Every step draws its data from its own number, so a resumed run sees what an uni
 from __future__ import annotations
 
 import argparse
-import math
-import os
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,6 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from ..training import ema, loop
+from ..training.config import LoopConfig
+from ..training.loop import Stage
 from . import world
 from .codec import SCALE, Codec, encode
 
@@ -28,79 +28,26 @@ WEIGHTS = Path(__file__).parent / "weights"
 """Where the finished weights go."""
 
 
-@dataclass(frozen=True)
-class Stage:
-    """What is trained, on what, and for how long."""
-
-    name: str
-    """File name of the checkpoint and of the finished weights."""
-    network: nn.Module
-    """Everything whose parameters are trained."""
-    loss: Callable[[int], Tensor]
-    """Loss of one step, given the step's number."""
-    steps: int
-    learning_rate: float
-    warmup: int = 100
-    """Steps over which the learning rate rises; it falls to zero on half a cosine afterwards."""
-    ema: float = 0.999
-    """Share of the averaged weights that a step keeps."""
-
-    def __post_init__(self) -> None:
-        if self.steps <= self.warmup:
-            raise ValueError(f"stage {self.name} has {self.steps} steps; it needs more than {self.warmup} to warm up")
-
-    def rate(self, step: int) -> float:
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / (self.steps - self.warmup)))
+def train(name: str, network: nn.Module, loss: Callable[[int], Tensor], config: LoopConfig, folder: Path
+          ) -> dict[str, Tensor]:
+    """Train all of `network`, from its checkpoint in `folder` if there is one; return the averaged weights."""
+    parameters = dict(network.named_parameters())
+    stage = Stage(name, parameters, loss, parameters, ema.copies(parameters))
+    bar, smooth = tqdm(total=config.steps, desc=name, mininterval=5), None
+    with bar:
+        for report in loop.train(stage, config, folder / f"{name}.pt"):
+            smooth = report.loss if smooth is None else 0.98 * smooth + 0.02 * report.loss
+            # A resumed run begins where it was.
+            bar.initial = bar.initial if bar.n else report.step - 1
+            bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
+            bar.update(report.step - bar.n)
+    return stage.average
 
 
-def train(stage: Stage, folder: Path, save_every: int = 200) -> dict[str, Tensor]:
-    """Run the stage to its end, from its checkpoint in `folder` if there is one; return the averaged weights."""
-    parameters = dict(stage.network.named_parameters())
-    average = {name: p.detach().clone() for name, p in parameters.items()}
-    optimiser = torch.optim.AdamW(parameters.values(), lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3,
-                                  fused=True)
-    checkpoint = folder / f"{stage.name}.pt"
-    first = _resume(checkpoint, stage.network, average, optimiser)
-    bar = tqdm(range(first, stage.steps), initial=first, total=stage.steps, desc=stage.name, mininterval=5)
-    smooth = None
-    for step in bar:
-        loss = stage.loss(step)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"{stage.name}: the loss is {loss.item()} at step {step}; the last good checkpoint is {checkpoint}")
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
-        optimiser.param_groups[0]["lr"] = stage.rate(step)
-        optimiser.step()
-        # A short average at first, so that the starting point is soon forgotten.
-        decay = min(stage.ema, (step + 1) / (step + 10))
-        torch._foreach_lerp_(list(average.values()), [p.detach() for p in parameters.values()], 1 - decay)
-        smooth = loss.item() if smooth is None else 0.98 * smooth + 0.02 * loss.item()
-        bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
-        if (step + 1) % save_every == 0 or step + 1 == stage.steps:
-            _save(checkpoint, step + 1, stage.network, average, optimiser)
-    return average
-
-
-def _resume(checkpoint: Path, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> int:
-    if not checkpoint.exists():
-        return 0
-    state = torch.load(checkpoint, weights_only=True)
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    average.update(state["average"])
-    return state["step"]
-
-
-def _save(checkpoint: Path, step: int, network: nn.Module, average: dict[str, Tensor], optimiser) -> None:
-    """Write the checkpoint whole or not at all."""
-    unfinished = checkpoint.with_suffix(".tmp")
-    torch.save({"step": step, "network": network.state_dict(), "average": average,
-                "optimiser": optimiser.state_dict()}, unfinished)
-    os.replace(unfinished, checkpoint)
+def recipe(steps: int, learning_rate: float, average: float = 0.999) -> LoopConfig:
+    """Return how the demo is trained: the rate falls to zero, and the averaged weights are the result."""
+    return LoopConfig(steps, learning_rate, rate="cosine", warmup=100, betas=(0.9, 0.99), weight_decay=1e-3,
+                      ema=average, ema_warmup=True)
 
 
 def write_weights(folder: Path, name: str, weights: dict[str, Tensor]) -> None:
@@ -189,8 +136,8 @@ ALPHAS_CUMPROD = alphas_cumprod()
 def train_codec(folder: Path, weights: Path, seed: int, steps: int) -> None:
     torch.manual_seed(seed)
     codec = Codec()
-    stage = Stage("codec", codec, lambda step: codec_loss(codec, seed, step), steps, learning_rate=2e-3, ema=0.995)
-    write_weights(weights, "codec", train(stage, folder))
+    trained = train("codec", codec, lambda step: codec_loss(codec, seed, step), recipe(steps, 2e-3, 0.995), folder)
+    write_weights(weights, "codec", trained)
 
 
 def train_image(folder: Path, weights: Path, seed: int, steps: int) -> None:
@@ -198,8 +145,7 @@ def train_image(folder: Path, weights: Path, seed: int, steps: int) -> None:
 
     model = ImageModel(tiny.new_unet(seed), tiny.new_text_model(seed), tiny.tokenise)
     model.requires_grad_(True).train()
-    stage = Stage("image", model, lambda step: image_loss(model, seed, step), steps, learning_rate=1e-3)
-    trained = train(stage, folder)
+    trained = train("image", model, lambda step: image_loss(model, seed, step), recipe(steps, 1e-3), folder)
     for part in ("unet", "text"):
         write_weights(weights, part, {name.removeprefix(f"{part}."): weight
                                       for name, weight in trained.items() if name.startswith(f"{part}.")})
@@ -242,8 +188,9 @@ def train_motion(folder: Path, weights: Path, seed: int, steps: int) -> None:
     for site in network.sites().values():
         site.reset_output()
     options = run_options(network, image.unet, world.FRAMES)
-    stage = Stage("motion", network, lambda step: motion_loss(network, image, options, seed, step), steps, 1e-3)
-    trained = {name: weight.half() for name, weight in train(stage, folder).items()}
+    trained = train("motion", network, lambda step: motion_loss(network, image, options, seed, step),
+                    recipe(steps, 1e-3), folder)
+    trained = {name: weight.half() for name, weight in trained.items()}
     write_motion_file(weights / "motion.safetensors", trained, family="AnimateDiff", schedule="AnimateDiff",
                       config=tiny.MOTION_CONFIG)
 

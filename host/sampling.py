@@ -80,7 +80,7 @@ def model_sampling_for(model: ModelPatcher, schedule: Schedule) -> ScheduleSampl
         ValueError: The MODEL is no discrete diffusion model, such as a flow or EDM model.
     """
     current = model.get_model_object("model_sampling")
-    prediction = _prediction(current)
+    prediction = prediction_of(current)
     if (prediction not in SAMPLING_CLASSES or not isinstance(current, ModelSamplingDiscrete)
             or isinstance(current, ModelSamplingDiscreteEDM)):
         raise ValueError(f"this MODEL samples as {_describe(current)}, which has no noise schedule in 1000 timesteps; "
@@ -88,7 +88,7 @@ def model_sampling_for(model: ModelPatcher, schedule: Schedule) -> ScheduleSampl
     return SAMPLING_CLASSES[prediction](schedule, zsnr=getattr(current, "zsnr", False))
 
 
-def _prediction(model_sampling: nn.Module) -> type | None:
+def prediction_of(model_sampling: nn.Module) -> type | None:
     """Return the host's class that says what the network predicts: EPS, V_PREDICTION, CONST, ..."""
     return next((kind for kind in type(model_sampling).__mro__
                  if kind.__module__ == comfy.model_sampling.__name__ and not issubclass(kind, nn.Module)), None)
@@ -97,7 +97,7 @@ def _prediction(model_sampling: nn.Module) -> type | None:
 def _describe(model_sampling: nn.Module) -> str:
     """Return the host's names for a model_sampling, such as "ModelSamplingDiscreteFlow with CONST"."""
     names = [kind.__name__ for kind in type(model_sampling).__mro__ if kind.__module__ == comfy.model_sampling.__name__]
-    prediction = _prediction(model_sampling)
+    prediction = prediction_of(model_sampling)
     return f"{names[0]} with {prediction.__name__}" if names and prediction else type(model_sampling).__name__
 
 

@@ -8,8 +8,10 @@ from .motion import ApplyMotionModule, LoadMotionModule
 from .motion_lora import LoadMotionLoRA
 from .prompts import PromptSchedule
 from .sampling import Sampler, Scheduler
+from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, SaveMotionModule
 
 NODES = [
     LoadMotionModule, ApplyMotionModule, ImageToVideo, LongVideo, Scheduler, Sampler, LoadDemoModel,
     LoadMotionLoRA, MotionControl, PromptSchedule,
+    DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, SaveMotionModule,
 ]

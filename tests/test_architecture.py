@@ -12,14 +12,17 @@ MAY_IMPORT = {
     "motion": {"motion"},
     "samplers": {"samplers"},
     "keyframes": {"keyframes"},
+    "training": {"training", "motion", "samplers"},
     "client": {"client"},
-    "host": {"host", "motion", "samplers", "keyframes", "demo", *HOST},
-    "nodes": {"nodes", "host", "motion", "samplers", "keyframes", "comfy_api"},
+    "host": {"host", "motion", "samplers", "training", "keyframes", "demo", *HOST},
+    "nodes": {"nodes", "host", "motion", "samplers", "training", "keyframes", "comfy_api"},
     # Command lines run the whole pack inside a host.
-    "demo": {"demo", "host", "motion", "samplers", "comfy"},
+    "evaluation": {"evaluation", "demo", "host", "samplers", "comfy"},
+    "demo": {"demo", "host", "motion", "samplers", "training", "comfy"},
 }
 """What each package may import of the pack and of the host."""
-PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"}, "keyframes": {"torch"}}
+PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"}, "keyframes": {"torch"},
+        "training": {"torch", "safetensors", "av", "kornia"}}
 """The only libraries of the packages that are pure torch."""
 
 

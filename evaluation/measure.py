@@ -1,0 +1,113 @@
+"""Sample clips of the world's prompts, measure each one, and sum them up."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from ..demo import world
+from ..demo.detector import detect
+from .frechet import Reference, clip_features, features_of, reference
+from .motion import path_per_frame, unexplained_change
+
+OBEYED = ("colour", "shape", "direction")
+"""What a prompt asks for and the detector can see, beside the background, which every method gets right."""
+REFERENCE_CLIPS = 512
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one clip."""
+
+    features: list[float]
+    obeyed: dict[str, bool]
+    """Whether the clip shows what its prompt says."""
+    change: float
+    """Change that no movement explains, over that of the world's own clip for the prompt."""
+    motion: float | None
+    """Length of the object's path over that which the prompt asks for; None where no object was seen."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is said of the clips of one run."""
+
+    frechet: float
+    colour: float
+    shape: float
+    direction: float
+    change: float
+    motion: float
+    """NaN where no clip showed an object."""
+
+
+def world_reference() -> Reference:
+    """Return the features' distribution over the world, from clips that no prompt of a run asks for."""
+    rng = random.Random("reference")
+    return reference(features_of(world.render(world.random_scene(rng)) for _ in range(REFERENCE_CLIPS)))
+
+
+def scenes(seed: int, count: int) -> list[world.Scene]:
+    """Return the scenes that the prompts of a run describe."""
+    rng = random.Random(f"scenes {seed}")
+    return [world.random_scene(rng) for _ in range(count)]
+
+
+def measure_clip(clip: Tensor, scene: world.Scene) -> Measured:
+    """Measure a clip (f, 3, h, w), values 0 to 1, that was asked to show a scene."""
+    clip = clip.float().cpu()
+    seen = detect(clip)
+    path = path_per_frame(seen.centres) / world.SPEEDS[scene.speed]
+    return Measured(
+        features=clip_features(clip).tolist(), obeyed={name: getattr(seen, name) == getattr(scene, name)
+                                                       for name in OBEYED},
+        change=unexplained_change(clip) / unexplained_change(world.render(scene)),
+        motion=None if math.isnan(path) else path)
+
+
+def measure_run(sample: Callable[[world.Scene, int], Tensor], seed: int, prompts: int, record: Path,
+                progress: Callable[[], None] = lambda: None) -> list[Measured]:
+    """Measure the clips of a run, going on after those that its record has already.
+
+    Args:
+        sample: From a scene and a seed to a clip.
+        record: A file with one line of JSON for each clip, which is continued.
+        progress: Called after each clip.
+    """
+    record.parent.mkdir(parents=True, exist_ok=True)
+    lines = _complete_lines(record)
+    with record.open("a", encoding="utf-8") as file:
+        for number, scene in enumerate(scenes(seed, prompts)[len(lines):], len(lines)):
+            lines.append(json.dumps(asdict(measure_clip(sample(scene, seed * 10_000 + number), scene))))
+            file.write(lines[-1] + "\n")
+            file.flush()
+            progress()
+    return [Measured(**json.loads(line)) for line in lines[:prompts]]
+
+
+def _complete_lines(record: Path) -> list[str]:
+    """Return the lines of a record; one that a kill cut short is taken out."""
+    if not record.is_file():
+        return []
+    text = record.read_text(encoding="utf-8")
+    complete = text[:text.rfind("\n") + 1]
+    if complete != text:
+        record.write_text(complete, encoding="utf-8")
+    return complete.splitlines()
+
+
+def sum_up(clips: Sequence[Measured], compared: Reference) -> Figures:
+    """Return the figures of a run."""
+    features = torch.tensor([clip.features for clip in clips], dtype=torch.float64)
+    motions = [clip.motion for clip in clips if clip.motion is not None]
+    return Figures(frechet=compared.distance(features), change=fmean(clip.change for clip in clips),
+                   motion=fmean(motions) if motions else math.nan,
+                   **{name: fmean(clip.obeyed[name] for clip in clips) for name in OBEYED})

@@ -1,0 +1,122 @@
+"""Train outside of the graph: the host loads and encodes, the loop is the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import comfy.sd
+import comfy.utils
+import torch
+from comfy.model_patcher import ModelPatcher
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..samplers.schedules import SCHEDULES
+from ..training.cache import CachedClips, Encoders
+from ..training.config import TrainingConfig
+from ..training.data import sha256
+from ..training.draws import Source
+from ..training.loop import Stage
+from ..training.options import OptionError, Plan
+from .folders import DEMO_WEIGHTS, EMBEDDED, motion_path
+from .motion import LoadedMotion, load_motion
+from .saving import write_motion
+from .tiny import load_demo_model
+from .training import Request, distil_motion_module, distil_spatial_lora, train_image_encoder
+
+DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint, and what tells it from others."""
+
+    model: ModelPatcher
+    clip: comfy.sd.CLIP
+    vae: comfy.sd.VAE
+    identity: str
+
+    def encoders(self) -> Encoders:
+        """Return what encodes clips and captions for this MODEL."""
+        latent_format = self.model.get_model_object("latent_format")
+
+        def frames(clip: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return latent_format.process_in(self.vae.encode(clip.movedim(1, -1)))
+
+        def text(caption: str) -> Tensor:
+            with torch.inference_mode():
+                return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(caption))[0][0][0]
+
+        return Encoders(frames, text, self.identity, self.identity)
+
+
+@dataclass(frozen=True)
+class CachedData:
+    """A cached folder, as the training functions of the host take it."""
+
+    clips: CachedClips
+
+    def source(self, model: ModelPatcher, config: TrainingConfig, device: torch.device) -> Source:
+        """Return the batches of a run; they are encoded already."""
+        return self.clips.source(config.batch, device)
+
+    def empty(self) -> Tensor:
+        """Return the encoded empty caption, 1 n d."""
+        return self.clips.context([""])
+
+
+def load(name: str) -> Loaded:
+    """Load a checkpoint by its path, or the demo model.
+
+    Raises:
+        OptionError: There is no such file, or it is no whole checkpoint.
+    """
+    if name == DEMO:
+        return Loaded(*load_demo_model(), "demo " + " ".join(sha256(path) for path in sorted(DEMO_WEIGHTS.iterdir())))
+    path = Path(name)
+    if not path.is_file():
+        raise OptionError(f"there is no checkpoint {path}; give the path of one, or '{DEMO}'")
+    model, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True)
+    if model is None or clip is None or vae is None:
+        raise OptionError(f"{path} lacks a UNet, a text encoder or a VAE; a whole checkpoint is needed")
+    return Loaded(model, clip, vae, sha256(path))
+
+
+def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage, TrainingConfig], list[float]]
+          ) -> Callable[[Path], Path]:
+    """Run the plan's stage, and return what writes the result next to a path without suffix.
+
+    Raises:
+        OptionError: A file that the stage needs is missing, or the schedule has no distillation grid.
+    """
+    options = plan.options
+    if options.schedule not in SCHEDULES or SCHEDULES[options.schedule].original_steps is None:
+        known = ", ".join(name for name, schedule in SCHEDULES.items() if schedule.original_steps is not None)
+        raise OptionError(f"schedule is {options.schedule!r}; expected one with a distillation grid: {known}")
+    request = Request(plan.config, options.schedule, options.name, preview_every=0, tell=print, walk=walk)
+    data = CachedData(clips)
+    if options.stage == "image":
+        lora, _ = distil_spatial_lora(loaded.model, data, request)
+        return lambda path: _write_lora(path, lora)
+    motion = load_motion(motion_path(EMBEDDED) if options.motion == DEMO else options.motion)
+    if options.stage == "adapt":
+        trained, _ = train_image_encoder(loaded.model, motion, True, data, request)
+        return lambda path: _write_motion(path, trained)
+    lora = None if options.lora is None else comfy.utils.load_torch_file(str(options.lora), safe_load=True)
+    trained, lora, _ = distil_motion_module(loaded.model, motion, lora, data, request)
+    return lambda path: _write_motion(path, trained)
+
+
+def _write_lora(path: Path, lora: dict[str, Tensor]) -> Path:
+    file = path.with_suffix(".safetensors")
+    save_file(lora, file)
+    return file
+
+
+def _write_motion(path: Path, motion: LoadedMotion) -> Path:
+    file = path.with_suffix(".safetensors")
+    write_motion(replace(motion, name=file.name), file)
+    return file

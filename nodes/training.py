@@ -1,0 +1,231 @@
+"""The nodes that distil a few-step model from the user's own, and the one that saves it."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..host.display import show_text
+from ..host.saving import save_motion
+from ..host.training import (
+    Data,
+    Request,
+    configure,
+    distil_motion_module,
+    distil_spatial_lora,
+    train_image_encoder,
+)
+from ..samplers.schedules import SCHEDULES
+from ..training.config import INITS, PRESETS
+from .motion import MotionModuleSocket
+
+CATEGORY = "AnimateLCM/training"
+LoraSocket, LossSocket = io.Custom("LORA_MODEL"), io.Custom("LOSS_MAP")
+DISTILLED = [name for name, schedule in SCHEDULES.items() if schedule.original_steps is not None]
+ENCODER, BOTH = "image encoder", "image encoder and motion module"
+MOST = 1_000_000
+
+
+def _data_inputs(what: str, each: str) -> list[io.Input]:
+    return [
+        io.Latent.Input("latents", tooltip=f"From Make Training Dataset: {what}, the list of all of them."),
+        io.Conditioning.Input("positive", tooltip=f"From Make Training Dataset: the encoded caption of {each}."),
+        io.Conditioning.Input("negative", tooltip="CLIP Text Encode with an empty text: what the guidance of the "
+                                                  "teacher leads away from."),
+    ]
+
+
+def _run_inputs(default_name: str, schedule: str) -> list[io.Input]:
+    return [
+        io.String.Input(
+            "name", default=default_name,
+            tooltip="Name of the run. Its checkpoint is output/training/<name>.pt; a run of the same name goes on from "
+                    "it, also after an interrupt. Recommended: a new name for new settings."),
+        io.Combo.Input(
+            "preset", options=list(PRESETS), default="sd15-24gb",
+            tooltip="Size, batch and rates. 'sd15-24gb' is recommended for one GPU of 24 GB, 'sd15-80gb' for a large "
+                    "one, 'paper' for several; 'tiny' is for the demo model."),
+        io.Int.Input(
+            "steps", default=0, min=0, max=MOST,
+            tooltip="Steps in all, those before a resume included; 0 to 1,000,000. 0 takes the preset's, which is "
+                    "recommended; a few hundred already show whether it works."),
+        io.Float.Input(
+            "learning_rate", default=0.0, min=0.0, max=1.0, step=0.000001, round=0.0000001,
+            tooltip="Rate of the optimiser (AdamW), 0 to 1, without unit. 0 takes the preset's, which is recommended; "
+                    "halve it where the loss rises."),
+        io.Int.Input(
+            "seed", default=0, min=0, max=2**32 - 1,
+            tooltip="Decides the data and the noise of every step, 0 to 4294967295; any will do."),
+        io.Int.Input(
+            "preview_every", default=100, min=0, max=MOST,
+            tooltip="Steps between samples shown on the node, 0 to 1,000,000; 100 is recommended, 0 shows none."),
+        io.Combo.Input(
+            "schedule", options=DISTILLED, default=schedule, advanced=True,
+            tooltip="Noise schedule and distillation grid to train on, and later to sample with. The default is "
+                    "recommended: the one that the authors' own modules have."),
+    ]
+
+
+LOSS_OUTPUTS = [
+    LossSocket.Output(display_name="loss_map", tooltip="Loss of every step, for Plot Loss Graph."),
+    io.Int.Output(display_name="steps", tooltip="Steps finished, for Save LoRA Weights."),
+]
+
+
+def _request(cls: type[io.ComfyNode], stage: str, settings: dict, num_frames: int = 1) -> Request:
+    """Return what the sockets of `_run_inputs` ask for; the node takes lists, so each is a list of one."""
+    name, preset, steps, learning_rate, seed, preview_every, schedule = (settings[key][0] for key in (
+        "name", "preset", "steps", "learning_rate", "seed", "preview_every", "schedule"))
+    config = configure(stage, preset, steps, learning_rate, seed, num_frames)
+    return Request(config, schedule, name, preview_every, tell=lambda text: show_text(cls, text))
+
+
+class DistillSpatialLoRA(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_DistillSpatialLoRA",
+            display_name="Distill Spatial LoRA",
+            category=CATEGORY,
+            description="Trains a LoRA with which a Stable Diffusion 1.5 MODEL makes images in few steps (stage one).",
+            search_aliases=["train lcm lora", "consistency distillation", "animatelcm training"],
+            is_input_list=True,
+            inputs=[
+                io.Model.Input("model", tooltip="The MODEL to distil, with its LoRAs; it stays as it is."),
+                *_data_inputs("images, or clips of which single frames are taken", "each"),
+                *_run_inputs("spatial_lora", "AnimateLCM text-to-video"),
+            ],
+            outputs=[
+                LoraSocket.Output(display_name="lora", tooltip="For Distill Motion Module, the stock Load LoRA Model "
+                                                               "and Save LoRA Weights."),
+                *LOSS_OUTPUTS,
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, model, latents, positive, negative, **settings) -> io.NodeOutput:
+        request = _request(cls, "image", settings)
+        lora, losses = distil_spatial_lora(model[0], Data(latents, positive, negative[0]), request)
+        return io.NodeOutput(lora, {"loss": losses}, len(losses))
+
+
+class DistillMotionModule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_DistillMotionModule",
+            display_name="Distill Motion Module",
+            category=CATEGORY,
+            description="Trains a motion module that makes videos in few steps, from one that needs many (stage two).",
+            search_aliases=["train animatelcm", "train motion module", "video consistency distillation"],
+            is_input_list=True,
+            inputs=[
+                io.Model.Input("model", tooltip="The MODEL that the spatial LoRA was distilled from, without that "
+                                                "LoRA; it stays as it is."),
+                MotionModuleSocket.Input("motion_module", tooltip="The teacher's, from Load Motion Module, such as "
+                                                                  "AnimateDiff v2; it stays as it is."),
+                *_data_inputs("clips", "each"),
+                *_run_inputs("motion_module", "AnimateLCM text-to-video"),
+                io.Int.Input(
+                    "num_frames", default=16, min=2, max=64,
+                    tooltip="Frames of a clip in training, 2 to 64; a random stretch is taken of longer ones. 16 is "
+                            "recommended, as in the paper."),
+                LoraSocket.Input("lora", optional=True, tooltip="From Distill Spatial LoRA. Needed unless 'init' is "
+                                                                "'none' or 'decoupled' is off."),
+                io.Combo.Input(
+                    "init", options=list(INITS), default="student", advanced=True,
+                    tooltip="Who has the spatial LoRA at the start. 'student' is recommended: the target receives it "
+                            "little by little, as in the paper."),
+                io.Boolean.Input(
+                    "decoupled", default=True, advanced=True,
+                    tooltip="On is recommended, as in the paper: motion alone is trained. Off trains the LoRA and the "
+                            "motion module at once, on clips."),
+            ],
+            outputs=[
+                MotionModuleSocket.Output(display_name="motion_module",
+                                          tooltip="For Apply Motion Module and Save Motion Module."),
+                LoraSocket.Output(display_name="lora", tooltip="The spatial LoRA that goes with it: the one given, or "
+                                                               "the one trained where 'decoupled' is off."),
+                *LOSS_OUTPUTS,
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, model, motion_module, latents, positive, negative, num_frames, init, decoupled, lora=(None,),
+                **settings) -> io.NodeOutput:
+        request = _request(cls, "motion", settings, num_frames[0]).distilling(init[0], decoupled[0])
+        trained, lora, losses = distil_motion_module(
+            model[0], motion_module[0], lora[0], Data(latents, positive, negative[0]), request)
+        return io.NodeOutput(trained, lora or {}, {"loss": losses}, len(losses))
+
+
+class AdaptAdapter(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_AdaptAdapter",
+            display_name="Adapt Adapter",
+            category=CATEGORY,
+            description="Trains the image encoder of a few-step motion module without a teacher (stage three).",
+            search_aliases=["train image to video", "train i2v", "teacher-free adaptation"],
+            is_input_list=True,
+            inputs=[
+                io.Model.Input("model", tooltip="A MODEL that works in few steps: with its spatial LoRA, without a "
+                                                "motion module; it stays as it is."),
+                MotionModuleSocket.Input("motion_module", tooltip="A few-step motion module. An image encoder that it "
+                                                                  "has is trained further; otherwise a new one is."),
+                *_data_inputs("clips, whose first frame is the image to follow", "each"),
+                *_run_inputs("image_to_video", "AnimateLCM image-to-video"),
+                io.Int.Input(
+                    "num_frames", default=16, min=2, max=64,
+                    tooltip="Frames of a clip in training, 2 to 64; a random stretch is taken of longer ones. 16 is "
+                            "recommended, as in the paper."),
+                io.Combo.Input(
+                    "train", options=[ENCODER, BOTH], default=BOTH,
+                    tooltip="What is trained. Both are recommended; the image encoder alone leaves the motion module "
+                            "as it is."),
+            ],
+            outputs=[
+                MotionModuleSocket.Output(display_name="motion_module",
+                                          tooltip="For Image to Video and Save Motion Module."),
+                *LOSS_OUTPUTS,
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, model, motion_module, latents, positive, negative, num_frames, train, **settings
+                ) -> io.NodeOutput:
+        request = _request(cls, "adapt", settings, num_frames[0])
+        trained, losses = train_image_encoder(
+            model[0], motion_module[0], train[0] == BOTH, Data(latents, positive, negative[0]), request)
+        return io.NodeOutput(trained, {"loss": losses}, len(losses))
+
+
+class SaveMotionModule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_SaveMotionModule",
+            display_name="Save Motion Module",
+            category=CATEGORY,
+            description="Saves a motion module, its image encoder included, as a file in the output folder.",
+            search_aliases=["export motion module", "save animatelcm"],
+            is_output_node=True,
+            inputs=[
+                MotionModuleSocket.Input("motion_module", tooltip="From a training node or Load Motion Module."),
+                io.String.Input(
+                    "filename_prefix", default="motion_modules/AnimateLCM",
+                    tooltip="Folder and beginning of the file's name, within the output folder. Put the file into "
+                            "models/animatediff_models to load it; the default is recommended."),
+            ],
+            outputs=[],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, motion_module, filename_prefix: str) -> io.NodeOutput:
+        path = save_motion(motion_module, filename_prefix)
+        show_text(cls, f"saved as {path.name}")
+        return io.NodeOutput()

@@ -1,0 +1,141 @@
+"""Whole training runs on the tiny model: results, resumes, interrupts, and a host that stays as it was."""
+
+import copyreg
+
+import comfy.model_management
+import pytest
+import torch
+from animatelcm.host.motion import apply_motion, load_motion
+from animatelcm.host.saving import save_motion
+from animatelcm.host.training import (
+    checkpoint_path,
+    configure,
+    distil_motion_module,
+    distil_spatial_lora,
+    train_image_encoder,
+)
+from animatelcm.samplers.schedules import SCHEDULES
+from animatelcm.tests.host.snapshots import changed, library_attributes, options_of, parts_of, weights_of
+from animatelcm.tests.host.training_data import SCHEDULE, data, output_folder, request
+from animatelcm.tests.support import run
+
+
+@pytest.fixture(autouse=True)
+def output(monkeypatch, tmp_path):
+    output_folder(monkeypatch, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_node():
+    with torch.inference_mode():
+        yield
+
+
+def trained_lora(model, **settings):
+    return distil_spatial_lora(model, data(), request("image", "lora", **settings))
+
+
+def test_the_model_is_bit_identical_after_training_and_samples_as_before(model, motion):
+    picture = run(apply_motion(model, motion, 1.0, None))
+    # Python notes the slots of a class when it first stores one of its objects, as checkpoints do.
+    copyreg._slotnames(torch.Tensor)
+    # The host notes on a layer that it is loaded; training sends it all back.
+    comfy.model_management.unload_all_models()
+    state, parts, options, libraries = weights_of(model), parts_of(model.model), options_of(model), library_attributes()
+    lora, _ = trained_lora(model)
+    trained, _, _ = distil_motion_module(model, motion, lora, data(), request("motion"))
+    assert changed(libraries, library_attributes()) == []
+    assert options_of(model) == options
+    assert parts_of(model.model).keys() == parts.keys()
+    assert all(torch.equal(weight, state[key]) for key, weight in model.model.state_dict().items())
+    assert torch.equal(run(apply_motion(model, motion, 1.0, None)), picture)
+    assert not torch.equal(run(apply_motion(model, trained, 1.0, None)), picture)
+
+
+def test_every_stage_changes_what_it_trains(model, motion):
+    lora, losses = trained_lora(model)
+    assert len(losses) == 2
+    assert all(tensor.abs().sum() > 0 for key, tensor in lora.items() if "lora_up" in key)
+    trained, same, _ = distil_motion_module(model, motion, lora, data(), request("motion"))
+    assert same is lora
+    old, new = motion.patcher.model.state_dict(), trained.patcher.model.state_dict()
+    assert old.keys() == new.keys() and not any(torch.equal(old[key], new[key]) for key in old)
+    followed, _ = train_image_encoder(model, trained, False, data(), request("adapt"))
+    assert followed.patcher is trained.patcher
+    assert all(weight.abs().sum() > 0 for weight in followed.encoder.model.state_dict().values())
+    both, _ = train_image_encoder(model, trained, True, data(), request("adapt", "both"))
+    assert not torch.equal(next(both.patcher.model.parameters()), next(trained.patcher.model.parameters()))
+
+
+def test_all_at_once_gives_a_lora_as_well(model, motion):
+    wanted = request("motion").distilling("student", decoupled=False)
+    _, lora, _ = distil_motion_module(model, motion, None, data(), wanted)
+    assert any(tensor.abs().sum() > 0 for key, tensor in lora.items() if "lora_up" in key)
+
+
+def test_an_interrupt_keeps_what_was_trained_and_a_resume_goes_on_exactly(model):
+    whole, losses = distil_spatial_lora(model, data(), request("image", "whole", steps=3))
+    wanted = request("image", "cut", steps=3)
+    told = []
+
+    def interrupt(text):
+        told.append(text)
+        comfy.model_management.interrupt_current_processing()
+
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        distil_spatial_lora(model, data(), type(wanted)(wanted.config, SCHEDULE, "cut", 0, interrupt))
+    assert len(told) == 1
+    assert torch.load(checkpoint_path("cut"))["step"] == 1
+    resumed, all_losses = distil_spatial_lora(model, data(), wanted)
+    assert all_losses == losses
+    assert all(torch.equal(tensor, whole[key]) for key, tensor in resumed.items())
+    assert not comfy.model_management.in_training
+
+
+def test_what_is_shown_says_how_far_it_is(model):
+    told = []
+    trained_lora(model, told=told, preview_every=1)
+    assert len(told) == 2
+    assert told[0].startswith("step 1 of 2, loss 0.") and told[0].endswith("0 min left")
+
+
+def test_a_saved_motion_module_loads_as_it_was(model, motion, output):
+    trained, _, _ = distil_motion_module(model, motion, None, data(), request("motion").distilling("none", True))
+    followed, _ = train_image_encoder(model, trained, False, data(), request("adapt"))
+    path = save_motion(followed, "motion_modules/mine")
+    assert path == output / "motion_modules" / "mine_00001_.safetensors"
+    loaded = load_motion(path)
+    assert (loaded.family, loaded.schedule, loaded.config) == (SCHEDULE, SCHEDULE, motion.config)
+    for part in ("patcher", "encoder"):
+        written, read = (getattr(module, part).model.state_dict() for module in (followed, loaded))
+        assert written.keys() == read.keys() and all(torch.equal(written[key], read[key]) for key in written)
+    assert run(apply_motion(model, loaded, 1.0, SCHEDULES[SCHEDULE]), sampler="lcm").isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "", "a/../../b"])
+def test_nothing_is_written_outside_the_output_folder(model, motion, name, output):
+    with pytest.raises(ValueError, match="leads out of"):
+        distil_spatial_lora(model, data(), request("image", name))
+    assert list(output.iterdir()) == []
+
+
+def test_a_motion_module_is_not_saved_outside_the_output_folder(motion):
+    with pytest.raises(Exception, match="outside the output folder"):
+        save_motion(motion, "../outside")
+
+
+def test_wrong_data_are_refused(model, motion):
+    with pytest.raises(ValueError, match="a clip has 2 frames, training needs 3"):
+        distil_motion_module(model, motion, None, data(frames=2), request("motion").distilling("none", True))
+    with pytest.raises(ValueError, match="init 'student' starts from a spatial LoRA, and none is connected"):
+        distil_motion_module(model, motion, None, data(), request("motion"))
+
+
+def test_a_preset_gives_way_to_what_the_user_asks_for():
+    config = configure("motion", "sd15-24gb", steps=10, learning_rate=0.5, seed=3, num_frames=8)
+    assert (config.loop.steps, config.loop.learning_rate, config.seed, config.num_frames) == (10, 0.5, 3, 8)
+    kept = configure("motion", "sd15-24gb", steps=0, learning_rate=0, seed=0, num_frames=16)
+    assert kept.loop.steps == 10_000
+    # A processor computes bfloat16, but slowly.
+    assert kept.loop.precision == "float32"

@@ -1,0 +1,150 @@
+"""The loop: the same bits after a resume, whole checkpoints, and a stop where the loss goes wrong."""
+
+from contextlib import closing
+
+import pytest
+import torch
+from animatelcm.tests.training import toys
+from animatelcm.training import ema
+from animatelcm.training.checkpoints import CheckpointError
+from animatelcm.training.config import LoopConfig
+from animatelcm.training.loop import DivergenceError, Stage, learning_rate, train
+from animatelcm.training.stages import motion_stage
+from torch import nn
+
+CONFIG = LoopConfig(steps=6, learning_rate=1e-2, warmup=2, accumulation=2, rate="cosine", save_every=2)
+
+
+def bits(stage):
+    return {**stage.parameters, **{f"average {name}": weight for name, weight in stage.average.items()}}
+
+
+def same(a, b):
+    return all(torch.equal(value, b[name]) for name, value in a.items())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("stop", [3, 4])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, stop, precision):
+    """Stopped right after a checkpoint, or between two: closing writes one."""
+    config = LoopConfig(steps=6, learning_rate=1e-2, warmup=2, accumulation=2, save_every=2, precision=precision)
+    whole = motion_stage(toys.setting("motion", loop=config))
+    reports = list(train(whole, config))
+    path = tmp_path / "motion.pt"
+    with closing(train(motion_stage(toys.setting("motion", loop=config)), config, path)) as steps:
+        first = [next(steps) for _ in range(stop)]
+    second = motion_stage(toys.setting("motion", loop=config))
+    rest = list(train(second, config, path))
+    assert [report.step for report in first + rest] == [1, 2, 3, 4, 5, 6]
+    assert [report.loss for report in first + rest] == [report.loss for report in reports]
+    assert same(bits(whole), bits(second))
+
+
+def regression(loss=None):
+    """Return a stage of one weight that is to become 3."""
+    weight = nn.Parameter(torch.zeros(1))
+    parameters = {"weight": weight}
+    return Stage("regression", parameters, loss or (lambda number: (weight - 3).square().sum()), parameters,
+                 ema.copies(parameters))
+
+
+def test_an_error_within_a_step_leaves_the_last_checkpoint(tmp_path):
+    """The host interrupts with a BaseException that may come from anywhere."""
+    weight = nn.Parameter(torch.zeros(1))
+
+    def loss(number):
+        if number == 5:
+            raise KeyboardInterrupt
+        return (weight - 3).square().sum()
+
+    parameters, config = {"weight": weight}, LoopConfig(steps=9, learning_rate=1e-2, save_every=2)
+    with pytest.raises(KeyboardInterrupt):
+        list(train(Stage("s", parameters, loss, parameters, ema.copies(parameters)), config, tmp_path / "s.pt"))
+    assert torch.load(tmp_path / "s.pt")["step"] == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["s.pt"]
+
+
+def test_accumulated_batches_are_averaged():
+    weight = nn.Parameter(torch.zeros(1))
+    parameters = {"weight": weight}
+    seen = []
+
+    def loss(number):
+        seen.append(number)
+        return (weight * (number + 1)).sum() + 1
+
+    config = LoopConfig(steps=2, learning_rate=1e-2, accumulation=3, clip=1e9)
+    reports = list(train(Stage("s", parameters, loss, parameters, ema.copies(parameters)), config))
+    assert seen == [0, 1, 2, 3, 4, 5]
+    assert [report.gradient_norm for report in reports] == [2.0, 5.0]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path, bad):
+    weight = nn.Parameter(torch.zeros(1))
+    parameters = {"weight": weight}
+    stage = Stage("motion", parameters, lambda number: (weight - 3).square().sum() * (bad if number == 3 else 1),
+                  parameters, ema.copies(parameters))
+    path = tmp_path / "motion.pt"
+    with pytest.raises(DivergenceError, match=f"motion: the loss is {bad} at step 4.*last good checkpoint is .*motion"):
+        list(train(stage, LoopConfig(steps=9, learning_rate=1e-2, save_every=2), path))
+    assert torch.load(path)["step"] == 2
+    assert weight.isfinite().all()
+
+
+def test_a_loss_that_grows_without_end_stops_the_run(tmp_path):
+    weight = nn.Parameter(torch.ones(1))
+    parameters = {"weight": weight}
+    stage = Stage("motion", parameters, lambda number: weight.sum() * 0 + 1.2**number, parameters,
+                  ema.copies(parameters))
+    with pytest.raises(DivergenceError, match="there is no checkpoint yet"):
+        list(train(stage, LoopConfig(steps=200, learning_rate=1e-2), tmp_path / "m.pt"))
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    path, config = tmp_path / "s.pt", LoopConfig(steps=2, learning_rate=1e-2)
+    list(train(regression(), config, path))
+    other = {"other": nn.Parameter(torch.zeros(1))}
+    with pytest.raises(CheckpointError, match="s.pt belongs to another training: its network differs in 2 tensors"):
+        list(train(Stage("s", other, lambda number: other["other"].sum(), other, ema.copies(other)), config, path))
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError, match="is no readable checkpoint"):
+        list(train(regression(), config, path))
+
+
+def test_several_processes_share_their_gradients():
+    """What `synchronise` makes of the gradients is what the optimiser takes."""
+    stage = regression()
+    list(train(stage, LoopConfig(steps=1, learning_rate=1e-2, weight_decay=0.0),
+               synchronise=lambda gradients: [gradient.neg_() for gradient in gradients]))
+    assert stage.parameters["weight"].item() == pytest.approx(-1e-2)
+
+
+def test_mixed_precision_reaches_the_layers():
+    layer, seen = nn.Linear(2, 2), []
+    parameters = dict(layer.named_parameters())
+
+    def loss(number):
+        y = layer(torch.ones(1, 2))
+        seen.append(y.dtype)
+        return y.float().sum()
+
+    list(train(Stage("s", parameters, loss, parameters, ema.copies(parameters)),
+               LoopConfig(steps=1, learning_rate=1e-2, precision="bfloat16")))
+    assert seen == [torch.bfloat16]
+    assert layer.weight.dtype == torch.float32
+
+
+def test_the_rate_rises_and_falls():
+    rates = [learning_rate(step, CONFIG) for step in range(6)]
+    assert rates[:3] == [5e-3, 1e-2, 1e-2]
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert learning_rate(6, CONFIG) == 0
+
+
+def test_the_loop_averages_and_reports():
+    stage = regression()
+    reports = list(train(stage, LoopConfig(steps=1, learning_rate=1e-2, ema=0.5, weight_decay=0.0)))
+    assert stage.average["weight"].item() == pytest.approx(0.5 * stage.parameters["weight"].item())
+    assert (reports[0].step, reports[0].loss, reports[0].gradient_norm) == (1, 9.0, 6.0)
+    assert reports[0].seconds > 0

@@ -1,0 +1,67 @@
+"""LoRA layers against the sum of weights that every LoRA loader makes of their file."""
+
+import copy
+
+import pytest
+import torch
+from animatelcm.tests.training import toys
+from animatelcm.training import lora
+from torch import nn
+
+
+def trained():
+    network = toys.Model()
+    layers = lora.inject(network, toys.NAMES, toys.LORA)
+    for layer in layers.values():
+        nn.init.normal_(layer.up.weight)
+    weights = {name: p for name, p in network.named_parameters() if ".up." in name or ".down." in name}
+    return network, lora.export(weights, toys.NAMES, toys.LORA), weights
+
+
+def run(network):
+    examples = toys.source(0)
+    return network(examples.latents, torch.tensor([9, 99]), examples.context)
+
+
+def test_a_new_lora_changes_nothing():
+    network = toys.Model()
+    before = run(network)
+    lora.inject(network, toys.NAMES, toys.LORA)
+    assert torch.equal(run(network), before)
+
+
+def test_only_the_layers_of_attention_and_resnets_get_one():
+    assert set(lora.inject(toys.Model(), toys.NAMES, toys.LORA)) == {"unet.conv", "unet.attend"}
+
+
+def test_adding_the_files_matrices_to_the_weights_gives_what_training_saw():
+    network, tensors, _ = trained()
+    merged = toys.Model()
+    for name, diffusers in list(toys.NAMES.items())[:2]:
+        key = "lora_unet_" + diffusers.replace(".", "_")
+        down, up, alpha = (tensors[f"{key}.{part}"] for part in ("lora_down.weight", "lora_up.weight", "alpha"))
+        update = alpha / len(down) * (up.flatten(1) @ down.flatten(1))
+        weight = merged.get_submodule(name).weight
+        weight.data += update.view_as(weight)
+    torch.testing.assert_close(run(network), run(merged), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(run(network), run(toys.Model()), atol=1e-2)
+
+
+def test_a_file_reads_back_as_it_was_written():
+    _, tensors, weights = trained()
+    read, config = lora.read(tensors, toys.NAMES)
+    assert config == toys.LORA
+    assert read.keys() == weights.keys()
+    assert all(torch.equal(read[name], weights[name]) for name in weights)
+
+
+def test_a_file_for_another_network_is_refused():
+    _, tensors, _ = trained()
+    tensors["lora_te_text_model.alpha"] = torch.tensor(1.0)
+    with pytest.raises(ValueError, match="has a tensor lora_te_text_model.alpha, which belongs to no layer"):
+        lora.read(tensors, toys.NAMES)
+
+
+def test_a_network_without_such_layers_is_refused():
+    with pytest.raises(ValueError, match="no layer of the network"):
+        lora.inject(copy.deepcopy(toys.Model()), {"unet.last": "conv_out"}, toys.LORA)

@@ -1,0 +1,129 @@
+"""Train without the graph: distil a LoRA (image), a motion module (motion), or an image encoder (adapt).
+
+    python train.py training.toml                                     everything is in the file
+    python train.py --stage image --preset tiny --data photographs    everything else is the preset's
+    accelerate launch train.py training.toml                          on all GPUs of this machine
+
+COMFYUI_PATH has to name a ComfyUI folder, whose Python this needs, with the packages accelerate and tensorboard. Killed
+and started again, a run goes on from its last checkpoint. docs/training.md explains the settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+
+import standalone
+
+ARGUMENTS = ("stage", "preset", "data", "model", "motion", "lora", "schedule", "name", "output")
+NUMBERS = {"steps": ("loop", int), "learning_rate": ("loop", float), "accumulation": ("loop", int),
+           "seed": ("training", int), "batch": ("training", int), "num_frames": ("training", int),
+           "height": ("training", int), "width": ("training", int)}
+"""Numbers that can be given as arguments: {name: (table of the TOML file, type)}."""
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, nargs="?", help="a TOML file; arguments override what it says")
+    for name in ARGUMENTS:
+        parser.add_argument(f"--{name}")
+    for name, (_, kind) in NUMBERS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
+    parser.add_argument("--no-log", action="store_true", help="write no TensorBoard log")
+    return parser.parse_args(arguments)
+
+
+def told(options: argparse.Namespace, file: dict) -> dict:
+    """Return what the TOML file says, with the arguments over it."""
+    merged = {**file, **{name: value for name in ARGUMENTS if (value := getattr(options, name)) is not None}}
+    for name, (table, _) in NUMBERS.items():
+        if (value := getattr(options, name)) is not None:
+            merged[table] = {**merged.get(table, {}), name: value}
+    return merged
+
+
+def main() -> None:
+    """Read the plan, encode the data, train, and write the result."""
+    options = parse()
+    needed = ("accelerate",) if options.no_log else ("accelerate", "tensorboard")
+    if missing := [name for name in needed if find_spec(name) is None]:
+        sys.exit(f"error: {' and '.join(missing)} is not installed: pip install {' '.join(missing)}"
+                 + ("" if options.no_log else "; or train with --no-log"))
+    standalone.register()
+    from animatelcm.training.options import plan, read_toml
+
+    run(plan(told(options, read_toml(options.file) if options.file else {})), log=not options.no_log)
+
+
+def run(plan, log: bool) -> None:
+    """Do what the plan says, in this process and those that run beside it."""
+    from accelerate import Accelerator
+    from animatelcm.host import headless
+    from animatelcm.training.cache import prepare
+    from animatelcm.training.data import scan
+    from torch import cuda
+
+    folder = plan.options.output
+    accelerator = Accelerator(cpu=not cuda.is_available(), log_with="tensorboard" if log else None, project_dir=folder)
+    say = accelerator.print
+    loaded = headless.load(plan.options.model)
+    found = scan(plan.options.data, plan.clips)
+    with accelerator.main_process_first():
+        clips = prepare(found, plan.clips, plan.views, loaded.encoders(), folder / "cache", _progress(say))
+    say(clips.folder.report())
+    if log:
+        accelerator.init_trackers(plan.options.name)
+    write = headless.train(plan, loaded, clips, lambda stage, config: walk(stage, config, plan, accelerator))
+    accelerator.end_training()
+    if accelerator.is_main_process:
+        say(f"written: {write(folder / plan.options.name)}")
+
+
+def walk(stage, config, plan, accelerator) -> list[float]:
+    """Run the stage's loop on all processes, with one line and one log entry for each step."""
+    import torch
+    from animatelcm.training.loop import train
+    from animatelcm.training.processes import shared
+
+    def synchronise(gradients) -> None:
+        for gradient in gradients:
+            gradient.copy_(accelerator.reduce(gradient, reduction="mean"))
+
+    own = shared(stage, config.loop.accumulation, accelerator.process_index, accelerator.num_processes)
+    checkpoint = plan.options.output / f"{plan.options.name}.pt"
+    losses = []
+    with closing(train(own, config.loop, checkpoint, synchronise, accelerator.is_main_process)) as reports:
+        for report in reports:
+            loss = torch.tensor(report.loss, device=accelerator.device, dtype=torch.float32)
+            losses.append(accelerator.reduce(loss, reduction="mean").item())
+            accelerator.log({"loss": losses[-1], "learning_rate": report.learning_rate,
+                             "gradient_norm": report.gradient_norm, "seconds": report.seconds}, step=report.step)
+            accelerator.print(f"step {report.step} of {config.loop.steps}, loss {losses[-1]:.5g}, "
+                              f"{report.seconds:.2g} s", flush=True)
+    return losses
+
+
+def _progress(say: Callable[..., None]) -> Callable[[int, int], None]:
+    """Return what prints each tenth of the encoding."""
+    said = set()
+
+    def progress(done: int, total: int) -> None:
+        if (tenth := 10 * done // total) not in said:
+            said.add(tenth)
+            say(f"encoding clips and captions: {done} of {total}", flush=True)
+
+    return progress
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, MemoryError, FloatingPointError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

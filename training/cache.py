@@ -1,0 +1,152 @@
+"""What the UNet is trained on, encoded once: latents of clips and embeddings of captions, kept on disk.
+
+A file of the cache is named by a hash of all that it was made from, so that a changed clip, caption, setting or encoder
+makes a new one, and an old one is never taken for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .clips import ClipSettings, DataError, read_clip
+from .data import Folder, Item, picks
+from .draws import Examples, Source
+from .latents import join
+
+FORMAT = 1
+"""Raised when the meaning of a cached file changes."""
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The frozen networks before the UNet, which the host provides."""
+
+    frames: Callable[[Tensor], Tensor]
+    """Latents in the UNet's scale, (f, 4, h / 8, w / 8), of frames (f, 3, h, w) with values 0 to 1."""
+    text: Callable[[str], Tensor]
+    """Embedding, (n, d), of a caption."""
+    frames_id: str
+    """Names the first one's weights, such as the hash of its file."""
+    text_id: str
+    """Names the second one's weights."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which clips there are, and in which order."""
+
+    views: int = 4
+    """Clips that are cut from each file; each is kept on disk."""
+    seed: int = 0
+    """Another seed gives other cuts in another order."""
+
+    def __post_init__(self) -> None:
+        if self.views < 1:
+            raise ValueError(f"views is {self.views}; expected 1 or more")
+
+
+@dataclass(frozen=True)
+class CachedClips:
+    """A folder whose clips and captions are all encoded."""
+
+    folder: Folder
+    clip_settings: ClipSettings
+    settings: DataSettings
+    cache: Path
+    frames_id: str
+    text_id: str
+
+    def clip_path(self, item: Item, view: int) -> Path:
+        """Return where the latents of a clip lie."""
+        made_from = [item.digest, view, self.settings.seed, asdict(self.clip_settings), self.frames_id]
+        return self.cache / "latents" / _name(made_from)
+
+    def text_path(self, caption: str) -> Path:
+        """Return where the embedding of a caption lies."""
+        return self.cache / "text" / _name([caption, self.text_id])
+
+    def context(self, captions: Sequence[str]) -> Tensor:
+        """Return the embeddings of captions of the folder, or of the empty one, b n d."""
+        return join([_read(self.text_path(caption)) for caption in captions])
+
+    def source(self, batch: int, device: torch.device) -> Source:
+        """Return what gives the batches of a run: images b c h w where a clip is one frame, else clips b f c h w."""
+        def examples(number: int) -> Examples:
+            chosen = picks(number, batch, len(self.folder.items), self.settings.views, self.settings.seed)
+            items = [self.folder.items[pick.index] for pick in chosen]
+            latents = torch.stack([_read(self.clip_path(item, pick.view)).float()
+                                   for item, pick in zip(items, chosen, strict=True)])
+            if self.clip_settings.num_frames == 1:
+                latents = latents[:, 0]
+            return Examples(latents.to(device), self.context([item.caption for item in items]).to(device))
+
+        return examples
+
+
+def prepare(folder: Folder, clip_settings: ClipSettings, settings: DataSettings, encoders: Encoders, cache: Path,
+            progress: Callable[[int, int], None] = lambda done, total: None) -> CachedClips:
+    """Encode what is not in the cache yet; a file that turns out to be damaged joins the folder's problems.
+
+    Args:
+        progress: Called with the clips and captions encoded and their number; a good place to stop from.
+
+    Raises:
+        DataError: No file is left.
+    """
+    clips = CachedClips(folder, clip_settings, settings, cache, encoders.frames_id, encoders.text_id)
+    captions = sorted({item.caption for item in folder.items} | {""})
+    of_clips = len(folder.items) * settings.views
+    total = of_clips + len(captions)
+    problems = {}
+    for number, item in enumerate(folder.items, 1):
+        try:
+            for path, clip in _missing_clips(clips, item):
+                _write(path, encoders.frames(clip))
+        except DataError as error:
+            problems[item] = str(error)
+        progress(number * settings.views, total)
+    for number, caption in enumerate(captions, 1):
+        path = clips.text_path(caption)
+        if not path.is_file():
+            _write(path, encoders.text(caption))
+        progress(of_clips + number, total)
+    return replace(clips, folder=folder.without(problems))
+
+
+def _missing_clips(clips: CachedClips, item: Item) -> Iterator[tuple[Path, Tensor]]:
+    """Yield the clips of a file that are not in the cache yet, and where each belongs."""
+    for view in range(clips.settings.views):
+        path = clips.clip_path(item, view)
+        if not path.is_file():
+            yield path, read_clip(item.path, item.num_frames, clips.clip_settings, item.seed(view, clips.settings.seed))
+
+
+def _name(made_from: list) -> str:
+    text = json.dumps([FORMAT, *made_from], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32] + ".safetensors"
+
+
+def _write(path: Path, value: Tensor) -> None:
+    """Write a file of the cache whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    save_file({"value": value.detach().cpu().contiguous()}, unfinished)
+    os.replace(unfinished, path)
+
+
+def _read(path: Path) -> Tensor:
+    try:
+        return load_file(path)["value"]
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"the cached file {path} cannot be read ({error}); delete it and start again, "
+                        "so that it is made anew") from error

@@ -1,0 +1,188 @@
+"""What a training run can be told, and the presets, each value with its source.
+
+"paper" is what Wang et al. 2024 say of the published model; "SVD script" is the authors' released training script for
+another model; "LCM-LoRA" is the recipe of Luo et al. 2023; "ours" was chosen here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ..samplers.schedules import NUM_TIMESTEPS
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+RATES = ("constant", "cosine")
+INITS = ("student", "both", "none")
+STAGES = ("image", "motion", "adapt")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How the loop walks: nothing in here knows what is trained."""
+
+    steps: int
+    """Steps of the optimiser in all, those before a resume included."""
+    learning_rate: float
+    """Rate after the warm-up."""
+    rate: str = "constant"
+    """What the rate does after the warm-up: "constant", or "cosine", half a cosine down to zero."""
+    warmup: int = 0
+    """Steps over which the rate rises."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay rates."""
+    weight_decay: float = 1e-2
+    """AdamW's decay of the weights."""
+    clip: float = 1.0
+    """Norm to which the gradient is cut."""
+    accumulation: int = 1
+    """Batches whose gradients are averaged for a step."""
+    precision: str = "float32"
+    """What the networks compute in: "float32", "bfloat16", or "float16" with a scaled loss. Trained weights stay
+    float32."""
+    ema: float = 0.95
+    """Share of the averaged weights that a step keeps: 0 copies the student, 1 never moves."""
+    ema_warmup: bool = False
+    """Whether the average is short at first, so that a random starting point is soon forgotten."""
+    save_every: int = 200
+    """Steps between checkpoints."""
+    divergence: float = 20.0
+    """The run stops where its smoothed loss is this many times the lowest one so far."""
+
+    def __post_init__(self) -> None:
+        _within("steps", self.steps, 1)
+        _within("warmup", self.warmup, 0)
+        if self.warmup >= self.steps:
+            raise ValueError(f"the run has {self.steps} steps; it needs more than the {self.warmup} to warm up")
+        for name in ("learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected more than 0")
+        _within("accumulation", self.accumulation, 1)
+        _within("save_every", self.save_every, 1)
+        _within("ema", self.ema, 0, 1)
+        _one_of("rate", self.rate, RATES)
+        _one_of("precision", self.precision, PRECISIONS)
+        if not self.divergence > 1:
+            raise ValueError(f"divergence is {self.divergence}; expected more than 1, as a factor on the loss")
+
+
+@dataclass(frozen=True)
+class LoRAConfig:
+    """The shape of a LoRA (Hu et al. 2021)."""
+
+    rank: int = 64
+    """Width of the two matrices (LCM-LoRA: 64)."""
+    alpha: float = 64.0
+    """alpha / rank is the factor on their product; the authors' file has 8, diffusers' LCM-LoRA script the rank."""
+
+    def __post_init__(self) -> None:
+        _within("rank", self.rank, 1)
+        if not self.alpha > 0:
+            raise ValueError(f"alpha is {self.alpha}; expected more than 0")
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """The numbers of the consistency losses."""
+
+    original_steps: int = 100
+    """Timesteps of the grid (paper, text to video: 100; LCM-LoRA: 50); the sampler has to use the same."""
+    w_min: float = 5.0
+    """Least guidance of the teacher, w; the host's cfg is 1 + w (LCM-LoRA: 5)."""
+    w_max: float = 15.0
+    """Most guidance of the teacher (LCM-LoRA: 15)."""
+    huber: float = 1e-3
+    """h of the pseudo-Huber distance (SVD script: 0.001)."""
+    init: str = "student"
+    """Who has the spatial LoRA at the start of the motion stage: "student" (paper: the target receives it through the
+    averaging), "both" or "none"."""
+    decoupled: bool = True
+    """Whether the image prior is distilled before the motion (paper); otherwise both at once, on clips."""
+
+    def __post_init__(self) -> None:
+        if self.original_steps < 1 or NUM_TIMESTEPS % self.original_steps:
+            raise ValueError(f"original_steps is {self.original_steps}; expected a divisor of {NUM_TIMESTEPS}")
+        if not 0 <= self.w_min <= self.w_max:
+            raise ValueError(f"w runs from {self.w_min} to {self.w_max}; expected 0 <= w_min <= w_max")
+        if not self.huber > 0:
+            raise ValueError(f"huber is {self.huber}; expected more than 0")
+        _one_of("init", self.init, INITS)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One stage of a training run."""
+
+    stage: str
+    """"image": a spatial LoRA from the image model; "motion": the motion module on clips; "adapt": an adapter, without
+    a teacher."""
+    loop: LoopConfig
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    lora: LoRAConfig = field(default_factory=LoRAConfig)
+    batch: int = 1
+    """Images, or clips, of a batch."""
+    num_frames: int = 16
+    """Frames of a clip; 1 for images (paper: 16)."""
+    width: int = 512
+    """Pixels (paper: 512)."""
+    height: int = 512
+    """Pixels (paper: 512)."""
+    gradient_checkpointing: bool = True
+    """Whether activations are computed again on the way back: about a third slower, and much less memory."""
+    seed: int = 0
+    """Decides the data and the noise of every step."""
+
+    def __post_init__(self) -> None:
+        _one_of("stage", self.stage, STAGES)
+        for name in ("batch", "num_frames", "width", "height"):
+            _within(name, getattr(self, name), 1)
+
+
+def _within(name: str, value: float, least: float, most: float | None = None) -> None:
+    if value < least or (most is not None and value > most):
+        raise ValueError(f"{name} is {value}; expected {f'at least {least}' if most is None else f'{least} to {most}'}")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+
+
+def _paper() -> dict[str, TrainingConfig]:
+    # Frames and size: paper. Rank, rate and guidance of the image stage: LCM-LoRA. Averaging and Huber constant: SVD
+    # script. Batch, steps and the motion stage's rate, which nobody has published: ours, for eight large GPUs.
+    image = LoopConfig(steps=5_000, learning_rate=1e-4, warmup=100, precision="bfloat16")
+    motion = LoopConfig(steps=10_000, learning_rate=5e-6, warmup=100, precision="bfloat16")
+    return {
+        "image": TrainingConfig("image", image, batch=16, num_frames=1),
+        "motion": TrainingConfig("motion", motion, batch=2),
+        "adapt": TrainingConfig("adapt", replace(motion, learning_rate=1e-5), batch=2),
+    }
+
+
+def _sd15(batch: dict[str, int], side: int, accumulation: int) -> dict[str, TrainingConfig]:
+    """Return the paper's stages cut down to one GPU: smaller batches, made up for by accumulation (ours)."""
+    return {stage: replace(config, batch=batch[stage], width=side, height=side,
+                           loop=replace(config.loop, accumulation=accumulation))
+            for stage, config in _paper().items()}
+
+
+def _tiny() -> dict[str, TrainingConfig]:
+    # The embedded demo model, 128 x 128 pixels, on two CPU cores (all values ours).
+    guidance = DistillationConfig(w_min=1.0, w_max=3.0)
+    image = LoopConfig(steps=400, learning_rate=1e-3, warmup=20, save_every=100)
+    motion = LoopConfig(steps=400, learning_rate=3e-4, warmup=20, save_every=100)
+    small = {"lora": LoRAConfig(rank=16, alpha=16.0), "width": 128, "height": 128, "gradient_checkpointing": False}
+    return {
+        "image": TrainingConfig("image", image, guidance, batch=8, num_frames=1, **small),
+        "motion": TrainingConfig("motion", motion, guidance, batch=1, **small),
+        "adapt": TrainingConfig("adapt", replace(motion, learning_rate=1e-3), guidance, batch=1, **small),
+    }
+
+
+PRESETS: dict[str, dict[str, TrainingConfig]] = {
+    "tiny": _tiny(),
+    "sd15-24gb": _sd15({"image": 2, "motion": 1, "adapt": 1}, side=256, accumulation=4),
+    "sd15-80gb": _sd15({"image": 8, "motion": 1, "adapt": 1}, side=512, accumulation=2),
+    "paper": _paper(),
+}
+"""Settings by preset and stage."""

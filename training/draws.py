@@ -1,0 +1,63 @@
+"""The data and random numbers of one batch; every batch draws them from its own number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..samplers.schedules import NUM_TIMESTEPS
+from .config import DistillationConfig
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images or clips of one batch, on the device that trains."""
+
+    latents: Tensor
+    """In the UNet's scale: images b c h w, or clips b f c h w."""
+    context: Tensor
+    """Their encoded captions, b n d."""
+    conditions: Mapping[str, Tensor] = field(default_factory=dict)
+    """What else the network is given by name, such as a ControlNet's `hint`."""
+
+
+Source = Callable[[int], Examples]
+"""Gives the batch of a number, always the same one: batch k of step s has the number s * accumulation + k."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What one evaluation of a consistency loss depends on."""
+
+    x0: Tensor
+    """Clean latents, b ... ."""
+    noise: Tensor
+    """Gaussian, like `x0`."""
+    context: Tensor
+    """b n d."""
+    timesteps: Tensor
+    """t_{n+k} of every sample, on the grid, (b,), int64."""
+    next_timesteps: Tensor
+    """t_n, one grid step less noise; 0 below the grid's lowest, (b,)."""
+    w: Tensor
+    """The teacher's guidance for every sample, (b,)."""
+
+
+def draw(examples: Examples, config: DistillationConfig, seed: int, number: int) -> Draw:
+    """Draw a timestep, noise and guidance for each sample: uniform on the grid and on w_min to w_max (Luo et al. 2023).
+
+    The numbers come from a generator on the CPU that is seeded by `seed` and `number`, so that they are the same on
+    every device and after a resume.
+    """
+    device, count = examples.latents.device, len(examples.latents)
+    generator = torch.Generator().manual_seed((seed * 10_000_019 + number) % 2**63)
+    skip = NUM_TIMESTEPS // config.original_steps
+    timesteps = torch.randint(1, config.original_steps + 1, (count,), generator=generator) * skip - 1
+    w = config.w_min + (config.w_max - config.w_min) * torch.rand(count, generator=generator)
+    noise = torch.randn(examples.latents.shape, generator=generator)
+    return Draw(
+        x0=examples.latents, noise=noise.to(device, examples.latents.dtype), context=examples.context,
+        timesteps=timesteps.to(device), next_timesteps=(timesteps - skip).clamp(min=0).to(device), w=w.to(device))

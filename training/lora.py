@@ -1,0 +1,110 @@
+"""LoRA layers for training, and their export under the keys that every LoRA loader reads (Hu et al. 2021)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .config import LoRAConfig
+
+TARGETS = re.compile(
+    r".*\.(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|ff\.net\.0\.proj|ff\.net\.2|conv1|conv2|conv_shortcut|"
+    r"time_emb_proj|downsamplers\.0\.conv|upsamplers\.0\.conv)")
+"""The layers that get a LoRA, in diffusers' names: those of LCM-LoRA (Luo et al. 2023; diffusers'
+train_lcm_distill_lora_sd_wds.py), which are all of the attention blocks and resnets."""
+
+
+class LoRALayer(nn.Module):
+    """A frozen layer plus a low-rank update, scale * up(down(x)); `up` starts at zero, so it starts as the layer."""
+
+    def __init__(self, layer: nn.Linear | nn.Conv2d, config: LoRAConfig) -> None:
+        super().__init__()
+        self.layer, self.scale = layer, config.alpha / config.rank
+        at = {"device": layer.weight.device, "dtype": torch.float32}
+        if isinstance(layer, nn.Conv2d):
+            self.down = nn.Conv2d(layer.in_channels, config.rank, layer.kernel_size, layer.stride, layer.padding,
+                                  bias=False, **at)
+            self.up = nn.Conv2d(config.rank, layer.out_channels, 1, bias=False, **at)
+        else:
+            self.down = nn.Linear(layer.in_features, config.rank, bias=False, **at)
+            self.up = nn.Linear(config.rank, layer.out_features, bias=False, **at)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's output plus the update."""
+        return self.layer(x) + self.scale * self.up(self.down(x))
+
+
+def inject(network: nn.Module, names: Mapping[str, str], config: LoRAConfig, seed: int = 0) -> dict[str, LoRALayer]:
+    """Put LoRA layers into `network`, in place of the layers that LCM-LoRA trains; give it a network of your own.
+
+    Args:
+        names: diffusers' name of each of the network's layers, such as "down_blocks.0.attentions.0.proj_in", by the
+            network's own.
+        seed: Of the random `down` matrices.
+
+    Returns:
+        The layers by the network's name.
+
+    Raises:
+        ValueError: Not a single layer is one of those.
+    """
+    chosen = {name: network.get_submodule(name) for name, diffusers in sorted(names.items())
+              if TARGETS.fullmatch(diffusers)}
+    if not chosen:
+        raise ValueError("no layer of the network is one that a LoRA is trained for; its names have to be those of "
+                         "the UNet of Stable Diffusion")
+    layers = {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name, layer in chosen.items():
+            layers[name] = LoRALayer(layer, config)
+            parent, _, last = name.rpartition(".")
+            setattr(network.get_submodule(parent), last, layers[name])
+    return layers
+
+
+def export(weights: Mapping[str, Tensor], names: Mapping[str, str], config: LoRAConfig) -> dict[str, Tensor]:
+    """Return a LoRA file's tensors: lora_unet_<name>.lora_down.weight, .lora_up.weight and .alpha.
+
+    Args:
+        weights: `<layer>.down.weight` and `<layer>.up.weight` of the injected layers, by the network's names.
+        names: As for `inject`.
+    """
+    tensors = {}
+    for name in sorted({key.rsplit(".", 2)[0] for key in weights}):
+        key = "lora_unet_" + names[name].replace(".", "_")
+        for part in ("down", "up"):
+            tensors[f"{key}.lora_{part}.weight"] = weights[f"{name}.{part}.weight"].detach().cpu().contiguous().clone()
+        tensors[f"{key}.alpha"] = torch.tensor(config.alpha)
+    return tensors
+
+
+def read(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> tuple[dict[str, Tensor], LoRAConfig]:
+    """Return the weights by the network's names, and the shape, of a LoRA file's tensors: the inverse of `export`.
+
+    Raises:
+        ValueError: A tensor is for none of the network's layers, or the layers differ in rank or alpha.
+    """
+    layers = {"lora_unet_" + diffusers.replace(".", "_"): name for name, diffusers in names.items()}
+    weights, alphas, ranks = {}, {}, set()
+    for key, tensor in tensors.items():
+        layer, _, part = key.partition(".")
+        if layer not in layers or part not in ("lora_down.weight", "lora_up.weight", "alpha"):
+            raise ValueError(f"the LoRA has a tensor {key}, which belongs to no layer of this UNet. Expected a LoRA "
+                             "with keys such as lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight")
+        if part == "alpha":
+            alphas[layer] = float(tensor)
+            continue
+        part = part.removeprefix("lora_").removesuffix(".weight")
+        weights[f"{layers[layer]}.{part}.weight"] = tensor.float()
+        if part == "down":
+            ranks.add(len(tensor))
+            alphas.setdefault(layer, float(len(tensor)))
+    if len(ranks) != 1 or len(set(alphas.values())) != 1:
+        raise ValueError(f"the LoRA has layers of the ranks {sorted(ranks)} and alphas {sorted(set(alphas.values()))}; "
+                         "expected one rank and one alpha")
+    return weights, LoRAConfig(ranks.pop(), next(iter(alphas.values())))

@@ -1,0 +1,130 @@
+"""What a training run is told in a TOML file, checked and laid over a preset."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .cache import DataSettings
+from .clips import ClipSettings
+from .config import PRESETS, STAGES, LoopConfig, TrainingConfig
+
+Settings = TypeVar("Settings")
+
+
+class OptionError(ValueError):
+    """The run was told something that cannot be; the message says what can."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is about, beside its numbers."""
+
+    stage: str
+    """"image": a LoRA; "motion": a motion module; "adapt": an image encoder for image to video."""
+    data: Path
+    """Folder of clips or images, each with its caption in a .txt file."""
+    model: str = "demo"
+    """Path of a checkpoint, or "demo"."""
+    motion: str = "demo"
+    """Path of the motion file to start from, or "demo"; not for the image stage."""
+    lora: Path | None = None
+    """Result of the image stage, for the motion stage."""
+    preset: str = "sd15-24gb"
+    """Where all numbers that are not given come from."""
+    schedule: str = "AnimateLCM text-to-video"
+    """Noise schedule and distillation grid."""
+    name: str = "training"
+    """Of the checkpoint and the result."""
+    output: Path = Path("output") / "training"
+    """Folder of the checkpoint, the result, the cache and the log."""
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("stage", self.stage, STAGES), ("preset", self.preset, tuple(PRESETS))):
+            if value not in known:
+                raise OptionError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+
+
+PATHS = ("data", "lora", "output")
+TABLES = ("clips", "views", "training", "loop", "distillation", "lora_shape")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole run."""
+
+    options: RunOptions
+    config: TrainingConfig
+    clips: ClipSettings
+    views: DataSettings
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        OptionError: It cannot be read, or this Python has no reader for it.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ImportError as error:
+            raise OptionError("TOML files need Python 3.11, or the package tomli: pip install tomli") from error
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(f"{path} cannot be read: {error}") from error
+
+
+def plan(told: Mapping[str, Any]) -> Plan:
+    """Return the run that a TOML file's content describes.
+
+    Raises:
+        OptionError: A name is unknown, or a value is not possible.
+    """
+    for name in ("stage", "data"):
+        if name not in told:
+            raise OptionError(f"{name} is not given, and has to be")
+    own = {name: value for name, value in told.items() if name not in TABLES}
+    options = _made(RunOptions, "the file", own | {name: Path(own[name]) for name in PATHS if name in own})
+    config = PRESETS[options.preset][options.stage]
+    config = replace(config, loop=_over(_short(config.loop, told), "loop", told),
+                     distillation=_over(config.distillation, "distillation", told),
+                     lora=_over(config.lora, "lora_shape", told))
+    config = _over(config, "training", told)
+    if options.stage == "image":
+        config = replace(config, num_frames=1)
+    size = {name: getattr(config, name) for name in ("num_frames", "height", "width")}
+    if twice := sorted(size.keys() & told.get("clips", {}).keys()):
+        raise OptionError(f"[clips] has {', '.join(twice)}, which belong into [training]")
+    return Plan(options, config, _over(ClipSettings(**size), "clips", told), _over(DataSettings(), "views", told))
+
+
+def _short(loop: LoopConfig, told: Mapping[str, Any]) -> LoopConfig:
+    """Return the preset's loop with the steps that are asked for, and no longer a warm-up than half of them."""
+    steps = told.get("loop", {}).get("steps", loop.steps)
+    return replace(loop, steps=steps, warmup=min(loop.warmup, steps // 2)) if isinstance(steps, int) else loop
+
+
+def _over(settings: Settings, table: str, told: Mapping[str, Any]) -> Settings:
+    """Return settings with what a table of the file says in place of their own."""
+    values = told.get(table, {})
+    if not isinstance(values, Mapping):
+        raise OptionError(f"{table} is {values!r}; expected a table, [{table}]")
+    return _made(lambda **given: replace(settings, **given), f"[{table}]", values, settings)
+
+
+def _made(make, where: str, values: Mapping[str, Any], settings: Any = RunOptions):
+    known = [field.name for field in fields(settings)]
+    for name in values:
+        if name not in known:
+            raise OptionError(f"{where} has {name!r}; expected some of {', '.join(known)}")
+    try:
+        return make(**values)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{where}: {error}") from error

@@ -1,0 +1,22 @@
+"""One training run on several processes: each takes its share of a step's batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .loop import Stage
+
+
+def batch_number(number: int, accumulation: int, rank: int, processes: int) -> int:
+    """Return which batch of the whole run is a process's batch `number`.
+
+    A step has `accumulation` batches in each process. They are numbered as if one process took them all, one after the
+    other, so that n processes give the result of a single one that accumulates n times as many batches.
+    """
+    step, batch = divmod(number, accumulation)
+    return (step * processes + rank) * accumulation + batch
+
+
+def shared(stage: Stage, accumulation: int, rank: int, processes: int) -> Stage:
+    """Return the stage with the losses of one process's batches."""
+    return replace(stage, loss=lambda number: stage.loss(batch_number(number, accumulation, rank, processes)))
