@@ -24,6 +24,7 @@ from ..training.draws import Examples
 from ..training.latents import LatentSource, join
 from ..training.loop import DTYPES, Report, Stage, train
 from ..training.lora import export, inject, read
+from ..training.memory import estimate
 from ..training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
 from .motion import LoadedMotion, motion_patcher
 from .operations import operations
@@ -222,10 +223,17 @@ def checkpoint_path(name: str) -> Path:
 
 
 def _run(stage: Stage, setting: Setting, request: Request, model: ModelPatcher) -> list[float]:
-    """Run the loop to its end, and return all losses; an interrupt leaves a checkpoint of the last whole step."""
+    """Run the loop to its end, and return all losses; an interrupt leaves a checkpoint of the last whole step.
+
+    Raises:
+        MemoryError: It does not fit into what is free.
+    """
     config, path = setting.config.loop, checkpoint_path(request.name)
     bar, losses, begun = comfy.utils.ProgressBar(config.steps), history(path), time.monotonic()
     before = len(losses)
+    needed = estimate(stage, setting.model, setting.source(0), config)
+    request.tell(str(needed))
+    needed.check(comfy.model_management.get_free_memory(setting.empty.device))
     with closing(train(stage, config, path)) as reports:
         for report in reports:
             losses.append(report.loss)

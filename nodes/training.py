@@ -42,7 +42,7 @@ def _run_inputs(default_name: str, schedule: str) -> list[io.Input]:
                     "it, also after an interrupt. Recommended: a new name for new settings."),
         io.Combo.Input(
             "preset", options=list(PRESETS), default="sd15-24gb",
-            tooltip="Size, batch and rates. 'sd15-24gb' is recommended for one GPU of 24 GB, 'sd15-80gb' for a large "
+            tooltip="Batch, rates and precision. 'sd15-24gb' is recommended for one GPU of 24 GB, 'sd15-80gb' for a large "
                     "one, 'paper' for several; 'tiny' is for the demo model."),
         io.Int.Input(
             "steps", default=0, min=0, max=MOST,

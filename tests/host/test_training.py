@@ -80,8 +80,9 @@ def test_an_interrupt_keeps_what_was_trained_and_a_resume_goes_on_exactly(model)
     told = []
 
     def interrupt(text):
-        told.append(text)
-        comfy.model_management.interrupt_current_processing()
+        if text.startswith("step"):
+            told.append(text)
+            comfy.model_management.interrupt_current_processing()
 
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         distil_spatial_lora(model, data(), type(wanted)(wanted.config, SCHEDULE, "cut", 0, interrupt))
@@ -96,8 +97,16 @@ def test_an_interrupt_keeps_what_was_trained_and_a_resume_goes_on_exactly(model)
 def test_what_is_shown_says_how_far_it_is(model):
     told = []
     trained_lora(model, told=told, preview_every=1)
-    assert len(told) == 2
-    assert told[0].startswith("step 1 of 2, loss 0.") and told[0].endswith("0 min left")
+    assert len(told) == 3
+    assert told[0].startswith("training needs about 0.")
+    assert told[1].startswith("step 1 of 2, loss 0.") and told[1].endswith("0 min left")
+
+
+def test_a_run_that_does_not_fit_is_refused(model, monkeypatch, output):
+    monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda *args, **kwargs: 1000)
+    with pytest.raises(MemoryError, match="training needs about .* and 0.0 GiB are free"):
+        trained_lora(model)
+    assert list(output.iterdir()) == []
 
 
 def test_a_saved_motion_module_loads_as_it_was(model, motion, output):
