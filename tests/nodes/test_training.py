@@ -4,7 +4,7 @@ import pytest
 import torch
 from animatelcm.host.folders import register_folders
 from animatelcm.nodes import training as nodes
-from animatelcm.tests.host.training_data import data, output_folder
+from animatelcm.tests.host.training_data import data, short_runs
 from animatelcm.tests.support import loaded_motion, tiny_model
 from comfy_extras.nodes_train import LoraModelLoader, SaveLoRA
 
@@ -25,7 +25,7 @@ def execute(node, **given):
 
 
 def test_the_stages_follow_one_another_and_feed_the_stock_nodes(tmp_path, monkeypatch):
-    output_folder(monkeypatch, tmp_path)
+    short_runs(monkeypatch, tmp_path)
     told = []
     monkeypatch.setattr(nodes, "show_text", lambda node, text: told.append(text))
     model, motion = tiny_model(), loaded_motion(tmp_path)
@@ -46,6 +46,6 @@ def test_the_stages_follow_one_another_and_feed_the_stock_nodes(tmp_path, monkey
 
 
 def test_without_a_lora_the_motion_stage_asks_for_one(tmp_path, monkeypatch):
-    output_folder(monkeypatch, tmp_path)
+    short_runs(monkeypatch, tmp_path)
     with pytest.raises(ValueError, match="none is connected"):
         execute(nodes.DistillMotionModule, model=tiny_model(), motion_module=loaded_motion(tmp_path))
