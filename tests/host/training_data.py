@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import folder_paths
 import torch
+from animatelcm.host import training
 from animatelcm.host.training import Data, Request
 from animatelcm.tests.support import conditioning, noise_for
 from animatelcm.training.config import PRESETS, LoRAConfig
+from animatelcm.training.memory import Estimate
 
 SCHEDULE = "AnimateLCM text-to-video"
 
@@ -28,6 +30,7 @@ def request(stage: str, name: str | None = None, steps: int = 2, told: list | No
     return Request(config, SCHEDULE, stage if name is None else name, preview_every, tell)
 
 
-def output_folder(monkeypatch, path):
-    """Let the host's output folder be `path` during a test."""
+def short_runs(monkeypatch, path):
+    """Let the host's output folder be `path` during a test; the memory estimate, tested elsewhere, costs no time."""
     monkeypatch.setattr(folder_paths, "output_directory", str(path))
+    monkeypatch.setattr(training, "estimate", lambda *args: Estimate(0, 0, 2**20, 0, 0))
