@@ -24,6 +24,7 @@ from ..training.draws import Examples, Source
 from ..training.latents import LatentSource, join
 from ..training.loop import DTYPES, Report, Stage, train
 from ..training.lora import export, inject, read
+from ..training.memory import estimate
 from ..training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
 from .motion import LoadedMotion, motion_patcher
 from .operations import operations
@@ -232,10 +233,18 @@ def checkpoint_path(name: str) -> Path:
 
 
 def _run(stage: Stage, setting: Setting, request: Request, model: ModelPatcher) -> list[float]:
-    """Run the loop to its end, and return all losses; an interrupt leaves a checkpoint of the last whole step."""
+    """Run the loop to its end, and return all losses; an interrupt leaves a checkpoint of the last whole step.
+
+    Raises:
+        MemoryError: It does not fit into what is free.
+    """
+    config = setting.config.loop
+    needed = estimate(stage, setting.model, setting.source(0), config)
+    request.tell(str(needed))
+    needed.check(comfy.model_management.get_free_memory(setting.empty.device))
     if request.walk is not None:
         return request.walk(stage, setting.config)
-    config, path = setting.config.loop, checkpoint_path(request.name)
+    path = checkpoint_path(request.name)
     bar, losses, begun = comfy.utils.ProgressBar(config.steps), history(path), time.monotonic()
     before = len(losses)
     with closing(train(stage, config, path)) as reports:

@@ -42,8 +42,8 @@ def _run_inputs(default_name: str, schedule: str) -> list[io.Input]:
                     "it, also after an interrupt. Recommended: a new name for new settings."),
         io.Combo.Input(
             "preset", options=list(PRESETS), default="sd15-24gb",
-            tooltip="Size, batch and rates. 'sd15-24gb' is recommended for one GPU of 24 GB, 'sd15-80gb' for a large "
-                    "one, 'paper' for several; 'tiny' is for the demo model."),
+            tooltip="Batch, rates and precision. 'sd15-24gb' is recommended for one GPU of 24 GB, 'sd15-80gb' for a "
+                    "large one, 'paper' for several; 'tiny' is for the demo model."),
         io.Int.Input(
             "steps", default=0, min=0, max=MOST,
             tooltip="Steps in all, those before a resume included; 0 to 1,000,000. 0 takes the preset's, which is "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -41,6 +41,8 @@ class Stage:
     """The weights that are averaged: the parameters, as a rule."""
     average: dict[str, Tensor]
     """Their average, with the same names; the loop changes it in place."""
+    teacher: dict[str, Tensor] = field(default_factory=dict)
+    """Weights of a teacher, where they are others; the loop only knows that they take memory."""
 
 
 @dataclass(frozen=True)

@@ -33,14 +33,9 @@ class LoRALayer(nn.Module):
             self.up = nn.Linear(config.rank, layer.out_features, bias=False, **at)
         nn.init.zeros_(self.up.weight)
 
-    def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output plus the update."""
-        y = self.layer(x, *args, **kwargs)
-        return y + (self.scale * self.up(self.down(x.to(self._dtype(x))))).to(y.dtype)
-
-    def _dtype(self, x: Tensor) -> torch.dtype:
-        # Under autocast the layers cast for themselves.
-        return x.dtype if torch.is_autocast_enabled(x.device.type) else self.down.weight.dtype
+        return self.layer(x) + self.scale * self.up(self.down(x))
 
 
 def inject(network: nn.Module, names: Mapping[str, str], config: LoRAConfig, seed: int = 0) -> dict[str, LoRALayer]:

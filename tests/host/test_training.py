@@ -1,10 +1,12 @@
 """Whole training runs on the tiny model: results, resumes, interrupts, and a host that stays as it was."""
 
 import copyreg
+from dataclasses import replace
 
 import comfy.model_management
 import pytest
 import torch
+from animatelcm.host import training
 from animatelcm.host.motion import apply_motion, load_motion
 from animatelcm.host.saving import save_motion
 from animatelcm.host.training import (
@@ -16,13 +18,14 @@ from animatelcm.host.training import (
 )
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host.snapshots import changed, library_attributes, options_of, parts_of, weights_of
-from animatelcm.tests.host.training_data import SCHEDULE, data, output_folder, request
+from animatelcm.tests.host.training_data import SCHEDULE, data, request, short_runs
 from animatelcm.tests.support import run
+from animatelcm.training import memory
 
 
 @pytest.fixture(autouse=True)
 def output(monkeypatch, tmp_path):
-    output_folder(monkeypatch, tmp_path)
+    short_runs(monkeypatch, tmp_path)
     return tmp_path
 
 
@@ -30,6 +33,22 @@ def output(monkeypatch, tmp_path):
 def as_in_a_node():
     with torch.inference_mode():
         yield
+
+
+def test_the_estimate_of_a_stage_is_made_from_its_own_passes(model, motion, monkeypatch):
+    """Frames cost activations, and the trained weights their gradients and moments."""
+    def needs(frames):
+        told = []
+        monkeypatch.setattr(training, "estimate", lambda *args: told.append(memory.estimate(*args)) or told[0])
+        wanted = request("motion", steps=1).distilling("none", True)
+        wanted = replace(wanted, name=f"{frames}", config=replace(wanted.config, num_frames=frames))
+        distil_motion_module(model, motion, None, data(frames=4), wanted)
+        return told[0]
+
+    two, four = needs(2), needs(4)
+    assert two.gradients == four.gradients == sum(p.numel() * 4 for p in motion.patcher.model.parameters())
+    assert two.copies == 2 * two.gradients and two.optimiser == 2 * two.gradients
+    assert 1.6 < four.activations / two.activations < 2.2
 
 
 def trained_lora(model, **settings):
@@ -40,6 +59,8 @@ def test_the_model_is_bit_identical_after_training_and_samples_as_before(model, 
     picture = run(apply_motion(model, motion, 1.0, None))
     # Python notes the slots of a class when it first stores one of its objects, as checkpoints do.
     copyreg._slotnames(torch.Tensor)
+    # The host notes on a layer that it is loaded; training sends it all back.
+    comfy.model_management.unload_all_models()
     state, parts, options, libraries = weights_of(model), parts_of(model.model), options_of(model), library_attributes()
     lora, _ = trained_lora(model)
     trained, _, _ = distil_motion_module(model, motion, lora, data(), request("motion"))
@@ -78,11 +99,12 @@ def test_an_interrupt_keeps_what_was_trained_and_a_resume_goes_on_exactly(model)
     told = []
 
     def interrupt(text):
-        told.append(text)
-        comfy.model_management.interrupt_current_processing()
+        if text.startswith("step"):
+            told.append(text)
+            comfy.model_management.interrupt_current_processing()
 
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        distil_spatial_lora(model, data(), type(wanted)(wanted.config, SCHEDULE, "cut", 0, interrupt))
+        distil_spatial_lora(model, data(), replace(wanted, tell=interrupt))
     assert len(told) == 1
     assert torch.load(checkpoint_path("cut"))["step"] == 1
     resumed, all_losses = distil_spatial_lora(model, data(), wanted)
@@ -94,8 +116,16 @@ def test_an_interrupt_keeps_what_was_trained_and_a_resume_goes_on_exactly(model)
 def test_what_is_shown_says_how_far_it_is(model):
     told = []
     trained_lora(model, told=told, preview_every=1)
-    assert len(told) == 2
-    assert told[0].startswith("step 1 of 2, loss 0.") and told[0].endswith("0 min left")
+    assert len(told) == 3
+    assert told[0].startswith("training needs about 0.")
+    assert told[1].startswith("step 1 of 2, loss 0.") and told[1].endswith("0 min left")
+
+
+def test_a_run_that_does_not_fit_is_refused(model, monkeypatch, output):
+    monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda *args, **kwargs: 1000)
+    with pytest.raises(MemoryError, match="training needs about .* and 0.0 GiB are free"):
+        trained_lora(model)
+    assert list(output.iterdir()) == []
 
 
 def test_a_saved_motion_module_loads_as_it_was(model, motion, output):
@@ -112,13 +142,13 @@ def test_a_saved_motion_module_loads_as_it_was(model, motion, output):
 
 
 @pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "", "a/../../b"])
-def test_nothing_is_written_outside_the_output_folder(model, motion, name, output):
+def test_nothing_is_written_outside_the_short_runs(model, motion, name, output):
     with pytest.raises(ValueError, match="leads out of"):
         distil_spatial_lora(model, data(), request("image", name))
     assert list(output.iterdir()) == []
 
 
-def test_a_motion_module_is_not_saved_outside_the_output_folder(motion):
+def test_a_motion_module_is_not_saved_outside_the_short_runs(motion):
     with pytest.raises(Exception, match="outside the output folder"):
         save_motion(motion, "../outside")
 

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import folder_paths
 import torch
+from animatelcm.host import training
 from animatelcm.host.training import Data, Request
 from animatelcm.tests.support import conditioning, noise_for
 from animatelcm.training.config import PRESETS, LoRAConfig
+from animatelcm.training.memory import Estimate
 
 SCHEDULE = "AnimateLCM text-to-video"
 
@@ -19,14 +21,16 @@ def data(frames: int = 3, clips: int = 2) -> Data:
                     [conditioning(seed) for seed in range(clips)], conditioning(9))
 
 
-def request(stage: str, name: str = "run", steps: int = 2, told: list | None = None, preview_every: int = 0,
+def request(stage: str, name: str | None = None, steps: int = 2, told: list | None = None, preview_every: int = 0,
             **changes) -> Request:
     config = PRESETS["tiny"][stage]
     config = replace(config, batch=1, num_frames=3, lora=LoRAConfig(rank=2, alpha=4.0),
                      loop=replace(config.loop, steps=steps, warmup=0, learning_rate=1e-2), **changes)
-    return Request(config, SCHEDULE, name, preview_every, (told if told is not None else []).append)
+    tell = told.append if told is not None else print
+    return Request(config, SCHEDULE, stage if name is None else name, preview_every, tell)
 
 
-def output_folder(monkeypatch, path):
-    """Let the host's output folder be `path` during a test."""
+def short_runs(monkeypatch, path):
+    """Let the host's output folder be `path` during a test; the memory estimate, tested elsewhere, costs no time."""
     monkeypatch.setattr(folder_paths, "output_directory", str(path))
+    monkeypatch.setattr(training, "estimate", lambda *args: Estimate(0, 0, 2**20, 0, 0))

@@ -64,7 +64,7 @@ def test_the_image_stage_trains_the_lora_alone():
     assert changed == {"up", "down"}
 
 
-def calls_of(setting, stage, monkeypatch, seen=None):
+def calls_of(setting, stage):
     """Return the outputs of every call of the model during one evaluation of the loss, without gradient or with."""
     calls = []
     setting.model.register_forward_hook(lambda model, inputs, output: calls.append((inputs, output)))
@@ -72,24 +72,25 @@ def calls_of(setting, stage, monkeypatch, seen=None):
     return calls
 
 
-def test_the_teacher_stays_what_the_student_started_from(monkeypatch):
+def test_the_teacher_stays_what_the_student_started_from():
     """The guided teacher is the first to be called, with the caption and without."""
     setting = toys.setting("motion")
     stage = motion_stage(setting)
     list(train(stage, LoopConfig(steps=3, learning_rate=1e-1)))
-    calls = calls_of(setting, stage, monkeypatch)
+    calls = calls_of(setting, stage)
     assert [output.requires_grad for _, output in calls] == [False, False, False, True]
     base = toys.Model()
     for inputs, output in calls[:2]:
         torch.testing.assert_close(output, base(*inputs), rtol=0, atol=1e-6)
 
 
-def test_adaptation_has_no_teacher(monkeypatch):
+def test_adaptation_has_no_teacher():
     """Two calls: the target's and the student's. Nothing else is held than the target's copy of what is trained."""
     setting = toys.setting("adapt")
     stage = adaptation_stage(setting, ("motion.",))
-    assert [output.requires_grad for _, output in calls_of(setting, stage, monkeypatch)] == [False, True]
+    assert [output.requires_grad for _, output in calls_of(setting, stage)] == [False, True]
     assert set(stage.average) == set(stage.parameters) == {"motion.weight", "motion.bias"}
+    assert stage.teacher == {}
 
 
 def test_the_losses_fall():
