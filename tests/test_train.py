@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture
 def train(monkeypatch):
-    # The root itself stays off the path: its nodes/ would shadow the host's.
+    # For this test alone: the root's nodes/ would shadow the host's.
     monkeypatch.syspath_prepend(ROOT)
     spec = importlib.util.spec_from_file_location("train", ROOT / "train.py")
     module = importlib.util.module_from_spec(spec)
@@ -35,7 +35,7 @@ def test_every_argument_is_one_that_a_plan_knows(train):
 
     words = {"stage": "motion", "preset": "tiny", "data": "clips", "lora": "lora.safetensors"}
     names = {name: words.get(name, "some") for name in train.ARGUMENTS}
-    numbers = {name: 8 for name in train.NUMBERS}
+    numbers = dict.fromkeys(train.NUMBERS, 8)
     arguments = [part for name, value in (names | numbers).items()
                  for part in (f"--{name.replace('_', '-')}", str(value))]
     told = plan(train.told(train.parse(arguments), {}))
