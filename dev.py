@@ -8,6 +8,7 @@
     python dev.py parity [--full]                      compare whole runs with diffusers, tiny or at full size
     python dev.py parity-image-to-video [--full]       the same for image to video
     python dev.py full-size                            the example workflow with random weights of the real size
+    python dev.py gallery [NAME ...]                   run every example workflow, and keep a picture of each
     python dev.py obedience                            how well the demo model follows its prompts
     python dev.py paper-table                          the paper's table in miniature, on the demo model
     python dev.py train-demo                           train the demo model anew
@@ -42,11 +43,13 @@ from dev_tools.server import PACK_NAME, Host, Server, ServerError, arguments, ma
 ROOT = Path(__file__).resolve().parent
 DEV = ROOT / ".dev"
 DEMO_WORKFLOW = ROOT / "example_workflows" / "text_to_video_demo.json"
+INPUTS = ROOT / "example_workflows" / "input"
 MODULES = {
     "bench": ("run", "benchmarks.bench"),
     "parity": ("test", "benchmarks.parity"),
     "parity-image-to-video": ("test", "benchmarks.parity_image_to_video"),
     "full-size": ("run", "benchmarks.full_size"),
+    "gallery": ("run", "dev_tools.gallery"),
     "obedience": ("run", "demo.obedience"),
     "paper-table": ("test", "evaluation.paper_table"),
     "train-demo": ("run", "demo.train"),
@@ -83,13 +86,13 @@ def prepare(options: argparse.Namespace, purpose: str = "run") -> Host:
 def demo(options: argparse.Namespace, rest: list[str]) -> None:
     """Make one video with the embedded model, through the server's HTTP interface."""
     parser = argparse.ArgumentParser(prog="dev.py demo")
-    parser.add_argument("prompt", nargs="?", default="a red square moving left")
+    parser.add_argument("prompt", nargs="?", help="the workflow's own by default; a prompt schedule where it has one")
     parser.add_argument("--seed", type=int, help="another seed gives another video of the same prompt")
     parser.add_argument("--workflow", type=Path, default=DEMO_WORKFLOW)
     parser.add_argument("--output", type=Path, default=ROOT / "output")
     chosen = parser.parse_args(rest)
     host = prepare(options)
-    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT})
+    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT}, INPUTS)
     with StatusLine() as status:
         server = Server(host, base, on_wait=lambda s: status.show(f"starting ComfyUI {host.version}: {s:.0f} s"))
         with server:
@@ -97,12 +100,13 @@ def demo(options: argparse.Namespace, rest: list[str]) -> None:
             nodes = client.object_info()
             workflow = load(chosen.workflow)
             prompt = to_prompt(workflow, nodes)
-            set_text(prompt, chosen.prompt)
+            if chosen.prompt is not None:
+                set_text(prompt, chosen.prompt)
             if chosen.seed is not None:
                 set_seed(prompt, chosen.seed)
             try:
                 outputs = client.run(prompt, with_values(workflow, prompt, nodes), status.progress)
-                video = fetch_video(client, outputs, chosen.output, chosen.prompt)
+                video = fetch_video(client, outputs, chosen.output, chosen.prompt or chosen.workflow.stem)
             except (RunError, ConnectionError) as error:
                 raise ServerError(f"{error}\nThe end of {server.log}:\n{server.log_tail()}") from error
     sheet = video.with_suffix(".png")
@@ -125,7 +129,7 @@ def serve(options: argparse.Namespace, rest: list[str]) -> None:
     parser.add_argument("--port", type=int, default=8188)
     chosen, extra = parser.parse_known_args(rest)
     host = prepare(options)
-    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT})
+    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT}, INPUTS)
     print(f"ComfyUI {host.version}: http://127.0.0.1:{chosen.port} (Ctrl-C ends it). Its files: {base}", flush=True)
     process = start(arguments(host, base, chosen.port, tuple(extra)))
     try:
@@ -138,8 +142,13 @@ def serve(options: argparse.Namespace, rest: list[str]) -> None:
 def in_host(options: argparse.Namespace, purpose: str, *command: str) -> None:
     """Run a Python command with the host's Python and packages, and end with its exit status."""
     host = prepare(options, purpose)
-    variables = dict(os.environ, COMFYUI_PATH=str(host.path))
-    sys.exit(subprocess.run([host.python, *command], cwd=ROOT, env=variables).returncode)
+    process = subprocess.Popen([host.python, *command], cwd=ROOT, env=dict(os.environ, COMFYUI_PATH=str(host.path)))
+    try:
+        process.wait()
+    finally:
+        # Politely: it may have a server to stop.
+        stop(process)
+    sys.exit(process.returncode)
 
 
 def main() -> None:

@@ -106,6 +106,11 @@ def own_peak(kind: str) -> int:
     if kind == "motion":
         model = with_motion(model)
     step(model, cfg=1.0)
+    return peak_bytes()
+
+
+def peak_bytes() -> int:
+    """Return the most memory in bytes that this process has had at a time, of the GPU where there is one."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     import resource

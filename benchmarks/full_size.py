@@ -1,8 +1,9 @@
-"""Run the example workflow on a real server with files of the real sizes.
+"""Run an example workflow on a real server with files of the real sizes.
 
     python dev.py full-size
+    python dev.py full-size --workflow example_workflows/image_to_video.json
 
-The files are seeded stand-ins (benchmarks.standins; 3.1 GB, written once), so the pictures show nothing. What counts:
+The files are seeded stand-ins (benchmarks.standins; 4.5 GB, written once), so the pictures show nothing. What counts:
 every node and loader takes them, the latents are finite and not constant, and the same seed gives the same latents and
 the same video again, bit for bit. The last line is one JSON object.
 """
@@ -13,6 +14,7 @@ import argparse
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -27,7 +29,7 @@ from ..client.api import ComfyClient, Progress, saved_files
 from ..client.workflow import load as load_workflow
 from ..client.workflow import set_seed, to_prompt
 from ..dev_tools import hosts
-from ..dev_tools.server import PACK_NAME, Host, Server, make_base
+from ..dev_tools.server import PACK_NAME, Host, Server, make_base, stop_on_signals
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOW = ROOT / "example_workflows" / "text_to_video.json"
@@ -39,16 +41,16 @@ UNUSED = ("lora key not loaded", "unet missing", "unet unexpected", "clip missin
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workflow", type=Path, default=WORKFLOW)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--size", type=int, default=64, help="height and width in pixels; more takes longer")
     chosen = parser.parse_args()
-    base = make_base(BASE, {PACK_NAME: ROOT})
-    # In a process of its own, whose memory is gone when the server starts.
-    subprocess.run([sys.executable, ROOT / "standalone.py", "benchmarks.standins", base / "models"], check=True)
+    stop_on_signals()
     path = Path(os.environ["COMFYUI_PATH"]).resolve()
+    base = prepare(path)
     with Server(Host(path, Path(sys.executable), hosts.version_of(path)), base) as server:
         client = ComfyClient(server.url)
-        prompt = to_prompt(load_workflow(WORKFLOW), client.object_info())
+        prompt = to_prompt(load_workflow(chosen.workflow), client.object_info())
         saver = shrink(prompt, chosen.frames, chosen.size)
         # Another seed in between, so that nothing of the first run is left in the server's cache.
         runs = [run(client, prompt, saver, seed) for seed in (1, 2, 1)]
@@ -60,6 +62,15 @@ def main() -> None:
     raise SystemExit(not figures["passed"])
 
 
+def prepare(host: Path) -> Path:
+    """Return a server's base folder with the stand-ins and with the host's example picture in it."""
+    base = make_base(BASE, {PACK_NAME: ROOT})
+    # In a process of its own, whose memory is gone when the server starts.
+    subprocess.run([sys.executable, ROOT / "standalone.py", "benchmarks.standins", base / "models"], check=True)
+    shutil.copy(host / "input" / "example.png", base / "input")
+    return base
+
+
 def mentions(line: str, phrases: tuple[str, ...]) -> bool:
     """Whether a line of the log holds one of the phrases, followed by something other than an empty list."""
     return any(phrase in line for phrase in phrases) and not line.rstrip().endswith("[]")
@@ -67,10 +78,10 @@ def mentions(line: str, phrases: tuple[str, ...]) -> bool:
 
 def shrink(prompt: dict, frames: int, size: int) -> str:
     """Set the clip's size, and save the latents too, which are exact where a video is not; return the saver's id."""
+    wanted = {"width": size, "height": size, "batch_size": frames, "num_frames": frames}
     for node in list(prompt.values()):
-        if node["class_type"] == "EmptyLatentImage":
-            node["inputs"] |= {"width": size, "height": size, "batch_size": frames}
-        elif node["class_type"] == "VAEDecode":
+        node["inputs"] |= {name: value for name, value in wanted.items() if name in node["inputs"]}
+        if node["class_type"] == "VAEDecode":
             prompt["latents"] = {"class_type": "SaveLatent", "_meta": {"title": "Save Latent"}, "inputs": {
                 "samples": node["inputs"]["samples"], "filename_prefix": "latents/full-size"}}
     return "latents"

@@ -2,9 +2,9 @@
 
     python standalone.py benchmarks.standins FOLDER
 
-FOLDER is a ComfyUI models folder; it gets a Stable Diffusion 1.5 checkpoint (UNet, VAE, CLIP), AnimateLCM's spatial
-LoRA and its motion module, 3.2 GB in float16. Activations stay finite, the pictures show nothing. The same seeds give
-the same files.
+FOLDER is a ComfyUI models folder; it gets a Stable Diffusion 1.5 checkpoint (UNet, VAE, CLIP), and AnimateLCM's spatial
+LoRAs and motion modules for text and for images, 4.5 GB in float16. Activations stay finite, the pictures show nothing.
+The same seeds give the same files.
 """
 
 from __future__ import annotations
@@ -71,6 +71,17 @@ def motion_shapes() -> Shapes:
     return shapes
 
 
+def image_to_video_shapes() -> Shapes:
+    """Return the tensors of AnimateLCM_sd15_i2v: a motion module and its image encoder."""
+    from ..motion.formats import IMAGE_ENCODER
+    from ..motion.image_encoder import ImageEncoder
+    from ..motion.module import MotionConfig
+
+    with torch.device("meta"):
+        encoder = ImageEncoder(MotionConfig().channels).state_dict()
+    return motion_shapes() | {IMAGE_ENCODER + key: tensor.shape for key, tensor in encoder.items()}
+
+
 def lora_shapes() -> Shapes:
     """Return the tensors of a LoRA of every matrix and convolution of the UNet, with kohya's keys."""
     import comfy.utils
@@ -101,8 +112,10 @@ FILES: dict[str, tuple[Callable[[], Shapes], int]] = {
     "checkpoints/v1-5-pruned-emaonly-fp16.safetensors": (checkpoint_shapes, 1),
     "loras/AnimateLCM_sd15_t2v_lora.safetensors": (lora_shapes, 2),
     "animatediff_models/AnimateLCM_sd15_t2v.ckpt": (motion_shapes, 3),
+    "loras/AnimateLCM_sd15_i2v_lora.safetensors": (lora_shapes, 4),
+    "animatediff_models/AnimateLCM_sd15_i2v.ckpt": (image_to_video_shapes, 5),
 }
-"""Names as in the example workflow: {file in the models folder: (its tensors, seed)}."""
+"""Names as in the example workflows: {file in the models folder: (its tensors, seed)}."""
 
 
 def write(models: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 # Options of an input for which the editor shows, and saves, one more widget.
 COMPANIONS = ("control_after_generate", "image_upload", "video_upload", "audio_upload")
 SEEDS = ("seed", "noise_seed")
+PROMPT_SCHEDULE = "AnimateLCM_PromptSchedule"
 
 
 class WorkflowError(ValueError):
@@ -196,7 +198,7 @@ def set_text(prompt: dict[str, Any], text: str) -> None:
         seen.add(node_id)
         inputs = prompt[node_id]["inputs"]
         if isinstance(inputs.get("text"), str):
-            inputs["text"] = text
+            inputs["text"] = as_schedule(text) if prompt[node_id]["class_type"] == PROMPT_SCHEDULE else text
             found += 1
         else:
             # Nodes that take both conditionings hand the positive one through.
@@ -204,6 +206,13 @@ def set_text(prompt: dict[str, Any], text: str) -> None:
             pending += [inputs[name][0] for name in names if _is_link(inputs[name])]
     if not found:
         raise WorkflowError("this workflow has no text node behind a `positive` input; set the value by node instead")
+
+
+def as_schedule(text: str) -> str:
+    """Return a prompt as a schedule for all frames; a text that begins with a frame number and a colon is one."""
+    if re.match(r'\s*"?\d+"?[ \t]*:', text):
+        return text
+    return '0: "{}"'.format(text.replace('"', '\\"'))
 
 
 def set_seed(prompt: dict[str, Any], seed: int) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from .world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, coverage
 
 SOLID = 0.75
-"""Opacity from which a pixel belongs to the object; its trail stays below 0.6."""
+"""Opacity from which a pixel belongs to the object; its trail stays below 0.4."""
 SMALLEST = 120
 """Pixels that an object has at least."""
 SLOWEST = 0.5

@@ -27,9 +27,9 @@ COLOURS = {
 BACKGROUNDS = {"white": (240, 240, 240), "grey": (136, 136, 140), "black": (20, 20, 24), "brown": (92, 64, 44)}
 SHAPES = ("circle", "square", "triangle", "star")
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-RADII = {"small": 20.0, "medium": 25.0, "big": 31.0}
+RADII = {"small": 24.0, "medium": 29.0, "big": 35.0}
 """Radius of the object, in pixels."""
-SPEEDS = {"slowly": 1.5, "steadily": 2.6, "quickly": 4.0}
+SPEEDS = {"slowly": 1.4, "steadily": 2.1, "quickly": 3.0}
 """Speed of the object, in pixels per frame."""
 LIGHTS = {"left": (-0.16, 0.03, 0.16), "right": (0.16, 0.03, -0.16), "up": (-0.12, 0.16, -0.12),
           "down": (0.12, -0.16, 0.12)}
@@ -95,7 +95,7 @@ def draw(scene: Scene, centres: Tensor) -> Tensor:
     y = axis.view(1, -1, 1) - centres[:, 1].view(-1, 1, 1)
     colour = torch.tensor(COLOURS[scene.colour]).view(1, 3, 1, 1) / 255
     frame = (torch.tensor(BACKGROUNDS[scene.background]).view(1, 3, 1, 1) / 255 + _light(scene.direction)).clamp(0, 1)
-    frame = torch.lerp(frame, colour, _trail(x, y, scene.direction, radius, 14 + 12 * speed).unsqueeze(1))
+    frame = torch.lerp(frame, colour, _trail(x, y, scene.direction, radius, 6 + 12 * speed).unsqueeze(1))
     return torch.lerp(frame, colour, coverage(scene.shape, x, y, radius).unsqueeze(1))
 
 
@@ -124,8 +124,8 @@ def _distance(shape: str, x: Tensor, y: Tensor, radius: float) -> Tensor:
     if shape == "star":
         angle = torch.atan2(x, -y).remainder(2 * math.pi / 5) - math.pi / 5
         r = torch.hypot(x, y)
-        # Each tenth of the star is cut by one line, from a tip at 1.15 radii to a notch at 0.5 radii.
-        tip, notch = 1.15 * radius, 0.5 * radius
+        # Each tenth of the star is cut by one line, from a tip at 1.2 radii to a notch at 0.5 radii.
+        tip, notch = 1.2 * radius, 0.5 * radius
         px, py = r * angle.abs().cos(), r * angle.abs().sin()
         ax, ay = notch, 0.0
         bx, by = tip * math.cos(math.pi / 5), tip * math.sin(math.pi / 5)
@@ -139,5 +139,5 @@ def _trail(x: Tensor, y: Tensor, direction: str, radius: float, length: float) -
     dx, dy = DIRECTIONS[direction]
     behind, across = -(x * dx + y * dy), (x * dy - y * dx).abs()
     along = ((behind - 0.3 * radius) / (0.7 * radius + length)).clamp(0, 1)
-    width = 0.7 * radius * (1 - 0.5 * along)
-    return (0.5 + width - across).clamp(0, 1) * 0.6 * (3 - 3 * along).clamp(max=1) * (behind > 0)
+    width = 0.5 * radius * (1 - 0.6 * along)
+    return (0.5 + width - across).clamp(0, 1) * 0.4 * (3 - 3 * along).clamp(max=1) * (behind > 0)

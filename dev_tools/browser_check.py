@@ -23,7 +23,7 @@ from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 from ..client.api import ComfyClient, RunError
 from ..client.workflow import load, to_prompt
 from .hosts import version_of
-from .server import PACK_NAME, Host, Server, make_base
+from .server import PACK_NAME, Host, Server, make_base, stop_on_signals
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "example_workflows"
@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("--workflow", type=Path, default=EXAMPLES / "text_to_video_demo.json", help="which to run")
     parser.add_argument("--output", type=Path, default=ROOT / "output", help="folder for the screenshots")
     options = parser.parse_args()
+    stop_on_signals()
     browser_path = find_browser()
     if browser_path is None:
         sys.exit("error: no Chromium found. Install one (Debian, Ubuntu: apt install chromium) or name it in CHROMIUM")

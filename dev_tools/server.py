@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -47,8 +48,12 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def make_base(base: Path, packs: dict[str, Path]) -> Path:
-    """Make the folder where a server keeps its files, with the packs, {name: folder}, linked into it, and no others."""
+def make_base(base: Path, packs: dict[str, Path], inputs: Path | None = None) -> Path:
+    """Make the folder where a server keeps its files, with the packs, {name: folder}, linked into it, and no others.
+
+    Args:
+        inputs: Folder of pictures and clips that workflows load; they are copied.
+    """
     for name in ("custom_nodes", "models", "input", "output", "temp", "user"):
         (base / name).mkdir(parents=True, exist_ok=True)
     links = base / "custom_nodes"
@@ -58,6 +63,8 @@ def make_base(base: Path, packs: dict[str, Path]) -> Path:
     for name, folder in packs.items():
         if not (links / name).exists():
             _link(links / name, folder.resolve())
+    for file in inputs.iterdir() if inputs is not None else ():
+        shutil.copy(file, base / "input")
     return base
 
 

@@ -36,3 +36,17 @@ def motion_path(name: str) -> str:
     if name == EMBEDDED:
         return str(DEMO_WEIGHTS / "motion.safetensors")
     return folder_paths.get_full_path_or_raise(MOTION_MODELS, name)
+
+
+def motion_lora_files() -> list[str]:
+    """Return the names of all motion LoRAs."""
+    return folder_paths.get_filename_list(MOTION_LORAS)
+
+
+def motion_lora_path(name: str) -> str:
+    """Return the path of a motion LoRA by its listed name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    return folder_paths.get_full_path_or_raise(MOTION_LORAS, name)

@@ -20,8 +20,10 @@ from torch.nn import functional as F
 from ..motion.image_encoder import LATENT_CHANNELS, ImageEncoder
 from ..motion.module import DOWN_SITES
 from ..samplers.schedules import Schedule
+from .fit import BLOCKS_PER_LEVEL
 from .inserts import AfterBlock, Block
-from .motion import BLOCKS_PER_LEVEL, KEY, LoadedMotion, apply_motion
+from .motion import KEY, LoadedMotion, apply_motion
+from .windows import frames_of_clip
 
 ENCODERS = f"{KEY}.encoders"
 """Names the encoders among the additional models of a MODEL, and our wrapper around a run."""
@@ -96,17 +98,11 @@ class Reference:
         """Return which of the latents belong to a clip."""
         if len(self.latents) == 1:
             return (0,)
-        window = options.get("context_window")
-        if window is None or window.dim != 0:
-            chosen = tuple(range(len(self.latents)))
-        else:
-            # The host's causal fix puts the frame before the window in front of it.
-            before = getattr(window, "causal_anchor_index", None)
-            chosen = (*((before,) if before is not None and before >= 0 else ()), *window.index_list)
-        if len(chosen) != num_frames:
+        chosen = frames_of_clip(len(self.latents), num_frames, options)
+        if chosen is None:
             raise ValueError(f"the UNet is given {num_frames} frames at a time, and nothing says which of the "
                              f"{len(self.latents)} reference images of '{self.name}' are theirs. Use one reference "
-                             "image, or ComfyUI's own Context Windows (Manual)")
+                             "image, or the node Long Video")
         return chosen
 
     def kept_bytes(self, num_frames: int, total_frames: int, pixels: int, item_size: int) -> int:

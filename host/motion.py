@@ -23,17 +23,20 @@ from torch import Tensor, nn
 
 from ..motion.files import MotionFileError, read_motion_file
 from ..motion.image_encoder import ImageEncoder
-from ..motion.module import DOWN_SITES, MotionConfig, MotionModule
+from ..motion.module import MotionConfig, MotionModule
 from ..samplers.schedules import SCHEDULES, Schedule
+from .controls import MotionControl, Video, strength_in
+from .fit import bare_blocks, check_fit
 from .inserts import AfterBlock, Block, Insert
 from .operations import operations
+from .prompts import check_prompts
 from .sampling import model_sampling_for
+from .sites import sites_of
+from .windows import Window, in_window, window_of
 
 KEY = "animatelcm"
 """Names our additional models, wrappers and options on a MODEL."""
 LAYER_PATCH = "forward_timestep_embed_patch"
-BLOCKS_PER_LEVEL = DOWN_SITES + 1
-"""Input blocks of a UNet level: one for each resnet, and the convolution before it or the one that halves the size."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class LoadedMotion:
     patcher: ModelPatcher
     encoder: ModelPatcher | None = None
     """The image encoder of an image-to-video file."""
+    controls: tuple[MotionControl, ...] = ()
+    """When and where it acts, and how strongly."""
+    sampling: str | None = None
+    """What to set in a sampler, for the user."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class Applied:
     """Factor on what the module adds."""
     insert: Insert | None = None
     """What else changes the features, before the module does."""
+    controls: tuple[MotionControl, ...] = ()
+    """When and where it acts, and how strongly."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,8 @@ def load_motion(path: str | Path) -> LoadedMotion:
     encoder = None
     if file.image_encoder is not None:
         encoder = _with_weights(ImageEncoder(file.config.channels, **at), file.image_encoder, _load_encoder, path)
-    return LoadedMotion(Path(path).name, file.family, file.schedule, file.config, patcher, encoder)
+    return LoadedMotion(Path(path).name, file.family, file.schedule, file.config, patcher, encoder,
+                        sampling=file.sampling)
 
 
 def _with_weights(network: nn.Module, weights: dict[str, Tensor], load_again: Callable, path: str | Path
@@ -134,11 +144,11 @@ def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, sch
     Raises:
         ValueError: The motion module does not fit the model's UNet.
     """
-    _check_fit(model, motion)
+    check_fit(model, motion.name, motion.family, motion.patcher.model)
     applied = model.clone()
     applied.set_additional_models(KEY, [*model.get_additional_models_with_key(KEY), motion.patcher.clone()])
     options = applied.model_options["transformer_options"]
-    options[KEY] = (*options.get(KEY, ()), Applied(strength, insert))
+    options[KEY] = (*options.get(KEY, ()), Applied(strength, insert, motion.controls))
     if schedule is not None:
         applied.add_object_patch("model_sampling", model_sampling_for(model, schedule))
     _hook(applied)
@@ -150,7 +160,8 @@ def _hook(model: ModelPatcher) -> None:
     patches = model.model_options["transformer_options"].setdefault("patches", {})
     # The UNet asks only the first handler of a layer's class: ours come first and call the next one themselves.
     patches[LAYER_PATCH] = [*HANDLERS, *(entry for entry in patches.get(LAYER_PATCH, []) if entry not in HANDLERS)]
-    for kind, wrapper in ((WrappersMP.APPLY_MODEL, _begin_run), (WrappersMP.PREPARE_SAMPLING, _announce_memory)):
+    for kind, wrapper in ((WrappersMP.OUTER_SAMPLE, _begin_sampling), (WrappersMP.PREPARE_SAMPLING, _announce_memory),
+                          (WrappersMP.CALC_COND_BATCH, in_window), (WrappersMP.APPLY_MODEL, _begin_run)):
         model.remove_wrappers_with_key(kind, KEY)
         model.add_wrapper_with_key(kind, KEY, wrapper)
 
@@ -165,39 +176,23 @@ def _begin_run(executor, x: Tensor, t: Tensor, c_concat=None, c_crossattn=None, 
     networks = [patcher.model for patcher in base.current_patcher.get_additional_models_with_key(KEY)]
     num_frames = len(x) // len(options.get("cond_or_uncond", [0]))
     for network in networks:
-        _check_frames(num_frames, network.config.max_frames)
-    inserts = [entry.insert.sites(base, x, num_frames, options) if entry.insert else {} for entry in options[KEY]]
-    sites = _sites(networks, [entry.strength for entry in options[KEY]], inserts)
-    options[Run] = Run(num_frames, sites, _bare_blocks(base.diffusion_model))
+        _check_frames(num_frames, network.config.max_frames, window_of(options))
+    sigma = t.max().item() if any(entry.controls for entry in options[KEY]) else 0.0
+    acting = [(network, entry) for network, entry in zip(networks, options[KEY], strict=True)
+              if all(control.acts_at(sigma, base.model_sampling) for control in entry.controls)]
+    strengths = [strength_in(x, entry.strength, entry.controls, num_frames, options) for _, entry in acting]
+    inserts = [entry.insert.sites(base, x, num_frames, options) if entry.insert else {} for _, entry in acting]
+    sites = sites_of([network for network, _ in acting], strengths, inserts)
+    options[Run] = Run(num_frames, sites, bare_blocks(base.diffusion_model))
     return executor(x, t, c_concat, c_crossattn, control, options, **conds)
 
 
 def run_options(network: MotionModule, unet: UNetModel, num_frames: int) -> dict:
     """Return the transformer_options that make a bare UNet run `network`; for training, where there is no sampling."""
     return {
-        Run: Run(num_frames, _sites([network], [1.0], [{}]), _bare_blocks(unet)),
+        Run: Run(num_frames, sites_of([network], [1.0], [{}]), bare_blocks(unet)),
         "patches": {LAYER_PATCH: list(HANDLERS)},
     }
-
-
-def _sites(networks: list[MotionModule], strengths: list[float], inserts: list[dict[Block, AfterBlock]]
-           ) -> dict[Block, list[AfterBlock]]:
-    """Return what runs after each block: module after module, each with what is inserted before it."""
-    sites: dict[Block, list[AfterBlock]] = {}
-    for network, strength, insert in zip(networks, strengths, inserts, strict=True):
-        own = {block: _Site(site, strength) for block, site in network.sites().items()}
-        for block, call in (*insert.items(), *own.items()):
-            sites.setdefault(block, []).append(call)
-    return sites
-
-
-@dataclass(frozen=True)
-class _Site:
-    transformer: Callable[[Tensor, int, float], Tensor]
-    strength: float
-
-    def __call__(self, x: Tensor, num_frames: int) -> Tensor:
-        return self.transformer(x, num_frames, self.strength)
 
 
 def _after_transformer(layer, x, emb, context, options, *rest) -> Tensor:
@@ -237,6 +232,19 @@ HANDLERS = ((SpatialTransformer, _after_transformer), (ResBlock, _after_resnet))
 
 # Before sampling.
 
+def _begin_sampling(executor, noise: Tensor, *args, **kwargs) -> Tensor:
+    """OUTER_SAMPLE wrapper: check what belongs to certain frames, and tell the calls how many there are."""
+    guider = executor.class_obj
+    # The guider works on a copy of the options that ends with the run.
+    options = guider.model_options["transformer_options"]
+    check_prompts(guider.conds, len(noise))
+    for entry in options[KEY]:
+        for control in entry.controls:
+            control.check(noise.shape)
+    options[Video] = Video(noise.shape)
+    return executor(noise, *args, **kwargs)
+
+
 def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, **kwargs):
     """PREPARE_SAMPLING wrapper: widen the shape that the host's estimate is made from by our share of the activations.
 
@@ -258,43 +266,11 @@ def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, *
     return executor(model, [*noise_shape[:-1], math.ceil(width * (1 + ours / theirs))], conds, *args, **kwargs)
 
 
-def _check_frames(num_frames: int, limit: int) -> None:
-    if num_frames > limit:
-        raise ValueError(
-            f"the clip has {num_frames} frames, but the motion module knows at most {limit}. Make a shorter clip, or "
-            "put the node 'Context Windows (Manual)', with dim 0 and context_length 16, between the motion module and "
-            "the sampler")
-
-
-def _check_fit(model: ModelPatcher, motion: LoadedMotion) -> None:
-    """Compare the channels at every site before anything is changed."""
-    unet = model.get_model_object("diffusion_model")
-    refusal = f"motion module '{motion.name}' ({motion.family}) does not fit this MODEL: "
-    advice = "; use it with a Stable Diffusion 1.5 checkpoint"
-    if not isinstance(unet, UNetModel):
-        raise ValueError(f"{refusal}it needs a UNet, the MODEL is a {type(unet).__name__}{advice}")
-    levels, found = len(motion.config.channels), len(unet.input_blocks) / BLOCKS_PER_LEVEL
-    if levels != found:
-        raise ValueError(f"{refusal}it has {levels} levels, the UNet has {found:g}{advice}")
-    blocks = _blocks(unet)
-    for block, site in motion.patcher.model.sites().items():
-        expected, found = site.norm.num_channels, _channels(blocks[block])
-        if found != expected:
-            raise ValueError(f"{refusal}at the UNet's {block[0]} block {block[1]} it has {expected} channels, "
-                             f"the UNet has {found}{advice}")
-
-
-def _blocks(unet: UNetModel) -> dict[Block, nn.Module]:
-    named = {("input", i): block for i, block in enumerate(unet.input_blocks)}
-    named["middle", 0] = unet.middle_block
-    return named | {("output", i): block for i, block in enumerate(unet.output_blocks)}
-
-
-def _channels(block) -> int | None:
-    """Return the channels that a UNet block's resnet puts out."""
-    return next((layer.out_channels for layer in block or () if isinstance(layer, ResBlock)), None)
-
-
-def _bare_blocks(unet: UNetModel) -> frozenset[Block]:
-    return frozenset(name for name, block in _blocks(unet).items()
-                     if not any(isinstance(layer, SpatialTransformer) for layer in block))
+def _check_frames(num_frames: int, limit: int, window: Window | None) -> None:
+    if num_frames <= limit:
+        return
+    if window is None:
+        raise ValueError(f"the clip has {num_frames} frames, but the motion module knows at most {limit}. Make a "
+                         "shorter clip, or put the node Long Video between the motion module and the sampler")
+    raise ValueError(f"a context window has {num_frames} frames, but the motion module knows at most {limit}. Set its "
+                     "context_length to 16, and switch the causal fix of Context Windows (Manual) off: it adds a frame")

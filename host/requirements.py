@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-OLDEST_VERSION = "0.16.3"
-"""The oldest ComfyUI on which the tests pass; pyproject.toml says the same to the registry."""
+OLDEST_VERSION = "0.24.1"
+"""The oldest ComfyUI on which the tests pass; pyproject.toml says the same to the registry.
+
+0.18.2 and older ask handlers of layers only for layers that they do not know: a motion module would silently not run.
+"""
 
 
 def check_version(found: str) -> None:

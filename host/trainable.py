@@ -24,8 +24,9 @@ from ..motion.image_encoder import ImageEncoder
 from ..motion.module import DOWN_SITES, MotionModule, TemporalAttention, sinusoid
 from ..samplers.schedules import Schedule, alphas_cumprod
 from ..training.consistency import Diffusion
+from .fit import BLOCKS_PER_LEVEL
 from .inserts import AfterBlock
-from .motion import BLOCKS_PER_LEVEL, LAYER_PATCH, LoadedMotion, Run, run_options
+from .motion import LAYER_PATCH, LoadedMotion, Run, run_options
 from .sampling import prediction_of
 
 UNET = "diffusion_model."

@@ -33,7 +33,7 @@ def check_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, Size], what
                                   f"({tensor.dtype}), expected {tuple(shape)} of a floating-point type. {AGAIN}")
 
 
-def check_finite(tensors: Mapping[str, Tensor]) -> None:
+def check_finite(tensors: Mapping[str, Tensor], what: str = "motion module") -> None:
     """Check that no value is infinite or not a number; the extremes show both, cannot overflow, and take one pass.
 
     Raises:
@@ -43,7 +43,7 @@ def check_finite(tensors: Mapping[str, Tensor]) -> None:
         # a CPU does not compare 8-bit floats
         values = tensor.float() if tensor.itemsize == 1 else tensor
         if values.numel() and not torch.stack(values.aminmax()).isfinite().all():
-            raise MotionFileError(f"is a damaged motion module: {key} holds NaN or infinite values. {AGAIN}")
+            raise MotionFileError(f"is a damaged {what}: {key} holds NaN or infinite values. {AGAIN}")
 
 
 def some(keys: Iterable[str], most: int = 3) -> str:

@@ -26,6 +26,7 @@ from .formats import (
     find_family,
     find_foreign,
     find_layout,
+    sampling_advice,
     strip_prefix,
 )
 from .image_encoder import ImageEncoder
@@ -57,6 +58,8 @@ class MotionFile:
     """The name of a Family, or what the metadata say."""
     schedule: str
     """A key of SCHEDULES in the samplers package, or what the metadata say."""
+    sampling: str | None
+    """What to set in a sampler, for the user; None for a family that is not known."""
     config: MotionConfig
     weights: dict[str, Tensor]
     """MotionModule's state dict, in the file's own precision."""
@@ -138,13 +141,15 @@ def _read(path: Path) -> MotionFile:
         file_name=path.name.lower(),
     )
     family = find_family(signature)
+    name = metadata.get(f"{METADATA}family", family.name)
     config = _config(temporal, signature, metadata)
     _check(temporal, layout, config)
     _check_encoder(image_encoder, config)
     check_finite(temporal | tables | image_encoder)
     return MotionFile(
-        family=metadata.get(f"{METADATA}family", family.name),
+        family=name,
         schedule=metadata.get(f"{METADATA}schedule", family.schedule),
+        sampling=sampling_advice(name, signature),
         config=config,
         weights=_from_file(temporal, layout, config),
         image_encoder={key.removeprefix(IMAGE_ENCODER): tensor for key, tensor in image_encoder.items()} or None,

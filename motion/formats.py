@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from torch import Size
 
 EXPECTED = (
-    "a motion module for Stable Diffusion 1.5: AnimateLCM, AnimateDiff v1, v2 or v3, or a diffusers MotionAdapter"
+    "a motion module for Stable Diffusion 1.5: AnimateLCM, AnimateDiff v1, v2, v3 or Lightning, or a diffusers "
+    "MotionAdapter"
 )
 
 IMAGE_ENCODER = "img_encoder."
@@ -88,6 +89,12 @@ class Signature:
     file_name: str
     """In lower case."""
 
+    @property
+    def steps(self) -> int | None:
+        """The number of steps that a few-step file is for, where its name says it."""
+        named = re.search(r"(\d+)[ _-]?steps?(?![a-z])", self.file_name)
+        return int(named[1]) if named else None
+
 
 @dataclass(frozen=True)
 class Family:
@@ -95,7 +102,14 @@ class Family:
 
     name: str
     schedule: str
+    sampling: str
+    """What to set in a sampler, for the user."""
     matches: Callable[[Signature], bool]
+
+
+def _is_lightning(file: Signature) -> bool:
+    # The tensors are those of AnimateDiff v2, which it was distilled from: only the name can tell.
+    return re.search(r"animatediff[ _-]?lightning", file.file_name) is not None
 
 
 def _is_animatelcm(file: Signature) -> bool:
@@ -106,18 +120,31 @@ def _is_animatelcm(file: Signature) -> bool:
     return file.layout is MOTION_ADAPTER and (file.frames == 64 or "animatelcm" in file.file_name)
 
 
+FEW = "{steps} steps, cfg 1, sampler lcm, scheduler simple"
+MANY = "25 steps, cfg 7.5, any sampler"
+
 FAMILIES = (
-    Family("AnimateLCM image-to-video", "AnimateLCM image-to-video", lambda file: file.image_encoder),
-    Family("AnimateLCM text-to-video", "AnimateLCM text-to-video", _is_animatelcm),
-    Family("AnimateDiff v2", "AnimateDiff", lambda file: file.mid_block),
-    Family("AnimateDiff v1", "AnimateDiff", lambda file: file.frames <= 24),
-    Family("AnimateDiff v3", "AnimateDiff", lambda file: True),
+    Family("AnimateLCM image-to-video", "AnimateLCM image-to-video", FEW, lambda file: file.image_encoder),
+    Family("AnimateDiff-Lightning", "AnimateDiff", "{steps} steps, cfg 1, sampler euler, scheduler simple",
+           _is_lightning),
+    Family("AnimateLCM text-to-video", "AnimateLCM text-to-video", FEW, _is_animatelcm),
+    Family("AnimateDiff v2", "AnimateDiff", MANY, lambda file: file.mid_block),
+    Family("AnimateDiff v1", "AnimateDiff", MANY, lambda file: file.frames <= 24),
+    Family("AnimateDiff v3", "AnimateDiff", MANY, lambda file: True),
 )
+COMMON_STEPS = 4
+"""Of a few-step file whose name does not say for how many it is."""
 
 
 def find_family(file: Signature) -> Family:
     """Return the family of a motion file."""
     return next(family for family in FAMILIES if family.matches(file))
+
+
+def sampling_advice(name: str, file: Signature) -> str | None:
+    """Return what to set in a sampler for a file of the family of this name; None for one that is not known."""
+    sampling = next((family.sampling for family in FAMILIES if family.name == name), None)
+    return sampling and sampling.format(steps=file.steps or COMMON_STEPS)
 
 
 @dataclass(frozen=True)
@@ -133,12 +160,14 @@ def _has(pattern: str) -> Callable[[Mapping[str, Size]], bool]:
     return lambda shapes: any(re.search(pattern, key) for key in shapes)
 
 
-_LORA = r"lora[_.]|_lora\.|hada_w1|lokr_w1"
-_TEMPORAL = r"motion_modules|temporal_transformer"
+LORA_KEY = r"lora[_.]|_lora\.|hada_w1|lokr_w1"
+"""A key of a LoRA of any kind."""
+TEMPORAL_KEY = r"motion_modules|temporal_transformer"
+"""A key of a motion module or of a LoRA of one."""
 
 
 def _is_motion_lora(shapes: Mapping[str, Size]) -> bool:
-    return any(re.search(_LORA, key) and re.search(_TEMPORAL, key) for key in shapes)
+    return any(re.search(LORA_KEY, key) and re.search(TEMPORAL_KEY, key) for key in shapes)
 
 
 def _is_pia(shapes: Mapping[str, Size]) -> bool:
@@ -146,8 +175,8 @@ def _is_pia(shapes: Mapping[str, Size]) -> bool:
 
 
 FOREIGN = (
-    Foreign("a motion LoRA", "It changes a motion module; load a motion module here.", _is_motion_lora),
-    Foreign("a LoRA of the image model", "Use the LoRA loader for it, on the MODEL.", _has(_LORA)),
+    Foreign("a motion LoRA", "Use Load Motion LoRA for it, after Load Motion Module.", _is_motion_lora),
+    Foreign("a LoRA of the image model", "Use the LoRA loader for it, on the MODEL.", _has(LORA_KEY)),
     Foreign("a HotshotXL motion module", "It belongs to SDXL and does not fit Stable Diffusion 1.5.",
             _has(r"temporal_attentions\.|pos_encoder\.positional_encoding")),
     Foreign("an SDXL motion module (three levels)", "It does not fit Stable Diffusion 1.5.",

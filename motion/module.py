@@ -117,13 +117,14 @@ class TemporalTransformer(nn.Module):
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
 
-    def forward(self, x: Tensor, num_frames: int, strength: float = 1.0) -> Tensor:
+    def forward(self, x: Tensor, num_frames: int, strength: float | Tensor = 1.0) -> Tensor:
         """Return `x` plus `strength` times what time adds to it.
 
         Args:
             x: Features of whole clips, (b f) c h w.
             num_frames: f, the frames of a clip.
-            strength: Factor on the module's contribution; 1 is as trained.
+            strength: Factor on the module's contribution, a number or f 1 h w, or what broadcasts to it; 1 is as
+                trained.
         """
         frames, channels, height, width = x.shape
         clips = frames // num_frames
@@ -133,7 +134,10 @@ class TemporalTransformer(nn.Module):
         h = self._rows_in_parts(h.view(clips * height * width, num_frames, channels))
         # The one on the way out is read in place by the addition.
         h = h.view(clips, height * width, num_frames, channels).permute(0, 2, 3, 1)
-        return torch.add(x.view(clips, num_frames, channels, height * width), h, alpha=strength).view_as(x)
+        x = x.view(clips, num_frames, channels, height * width)
+        if isinstance(strength, Tensor):
+            return torch.addcmul(x, h, strength.flatten(2)).view(frames, channels, height, width)
+        return torch.add(x, h, alpha=strength).view(frames, channels, height, width)
 
     def _rows_in_parts(self, h: Tensor) -> Tensor:
         """Run `rows` on few enough rows at a time to keep its widest layer small; overwrites `h` without autograd."""

@@ -1,10 +1,17 @@
 """The nodes: each declares its sockets, checks, calls, and returns."""
 
+from .controls import MotionControl
 from .demo import LoadDemoModel
 from .image_to_video import ImageToVideo
+from .long_video import LongVideo
 from .motion import ApplyMotionModule, LoadMotionModule
+from .motion_lora import LoadMotionLoRA
+from .prompts import PromptSchedule
 from .sampling import Sampler, Scheduler
 from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, SaveMotionModule
 
-NODES = [LoadMotionModule, ApplyMotionModule, ImageToVideo, Scheduler, Sampler, LoadDemoModel, DistillSpatialLoRA,
-         DistillMotionModule, AdaptAdapter, SaveMotionModule]
+NODES = [
+    LoadMotionModule, ApplyMotionModule, ImageToVideo, LongVideo, Scheduler, Sampler, LoadDemoModel,
+    LoadMotionLoRA, MotionControl, PromptSchedule,
+    DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, SaveMotionModule,
+]

@@ -51,7 +51,7 @@ class ImageToVideo(io.ComfyNode):
                 io.Int.Input(
                     "num_frames", default=16, min=1, max=MOST_FRAMES,
                     tooltip="Frames of the video. 16 is recommended, which the modules were trained with; more than "
-                            "they know need Context Windows (Manual)."),
+                            "they know need Long Video."),
                 io.Float.Input(
                     "motion_scale", default=0.8, min=0.0, max=3.0, step=0.05,
                     tooltip="How far the frames may move away from the image, 0 to 3, without unit. 0.8 is "

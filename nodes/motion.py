@@ -33,6 +33,8 @@ def chosen_schedule(motion_module: LoadedMotion, schedule: str) -> tuple[Schedul
     """Return the schedule that the socket stands for, None for the model's own, and lines for the node to show."""
     name = motion_module.schedule if schedule == AUTO else schedule
     told = f"{motion_module.family}, up to {motion_module.config.max_frames} frames\nschedule: {name}"
+    if motion_module.sampling:
+        told += f"\nsample with {motion_module.sampling}"
     return None if name == KEEP else SCHEDULES[name], told
 
 
@@ -43,7 +45,7 @@ class LoadMotionModule(io.ComfyNode):
             node_id="AnimateLCM_LoadMotionModule",
             display_name="Load Motion Module",
             category="AnimateLCM",
-            description="Loads a motion module: AnimateLCM, AnimateDiff v1 to v3, or a diffusers MotionAdapter.",
+            description="Loads a motion module: AnimateLCM, AnimateDiff v1 to v3 or Lightning, or a MotionAdapter.",
             search_aliases=["animatediff loader", "animatelcm", "motion model", "temporal"],
             inputs=[io.Combo.Input(
                 "motion_file", options=motion_files(),

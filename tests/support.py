@@ -11,6 +11,7 @@ import comfy.samplers
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
+from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 from torch import Tensor, nn
 
 from ..demo.vocabulary import CONTEXT_DIM
@@ -104,13 +105,23 @@ def noise_for(num_frames: int, seed: int = 0, size: int = 8) -> Tensor:
 
 
 def run(model: ModelPatcher, num_frames: int = 4, steps: int = 2, cfg: float = 1.0, sampler: str = "euler",
-        seed: int = 0, callback=None) -> Tensor:
+        seed: int = 0, callback=None, positive: list | None = None, negative: list | None = None) -> Tensor:
     """Sample a clip from a MODEL with the host's own sampler, as KSampler does."""
     noise = noise_for(num_frames, seed)
     with torch.inference_mode():
         return comfy.sample.sample(
-            model, noise, steps, cfg, sampler, "simple", conditioning(1), conditioning(2), torch.zeros_like(noise),
-            disable_pbar=True, seed=seed, callback=callback)
+            model, noise, steps, cfg, sampler, "simple", positive or conditioning(1), negative or conditioning(2),
+            torch.zeros_like(noise), disable_pbar=True, seed=seed, callback=callback)
+
+
+def with_windows(model: ModelPatcher, length: int = 4, overlap: int = 1, causal: bool = False,
+                 schedule: str = "standard_static", freenoise: bool = False, fuse: str = "pyramid", stride: int = 1
+                 ) -> ModelPatcher:
+    """Return a clone with the windows of the host's node Context Windows (Manual)."""
+    return ContextWindowsManualNode.execute(
+        model, context_length=length, context_overlap=overlap, context_schedule=schedule, context_stride=stride,
+        closed_loop=schedule == "looped_uniform", fuse_method=fuse, dim=0, freenoise=freenoise,
+        cond_retain_index_list="", causal_window_fix=causal).result[0]
 
 
 def record_calls(model: ModelPatcher) -> list[tuple[tuple[int, ...], list[float]]]:

@@ -11,16 +11,17 @@ HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths",
 MAY_IMPORT = {
     "motion": {"motion"},
     "samplers": {"samplers"},
+    "keyframes": {"keyframes"},
     "training": {"training", "motion", "samplers"},
     "client": {"client"},
-    "host": {"host", "motion", "samplers", "training", "demo", *HOST},
-    "nodes": {"nodes", "host", "motion", "samplers", "training", "comfy_api"},
+    "host": {"host", "motion", "samplers", "training", "keyframes", "demo", *HOST},
+    "nodes": {"nodes", "host", "motion", "samplers", "training", "keyframes", "comfy_api"},
     # Command lines run the whole pack inside a host.
     "evaluation": {"evaluation", "demo", "host", "samplers", "comfy"},
     "demo": {"demo", "host", "motion", "samplers", "training", "comfy"},
 }
 """What each package may import of the pack and of the host."""
-PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"},
+PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"}, "keyframes": {"torch"},
         "training": {"torch", "safetensors", "av", "kornia", "tomli"}}
 """The only libraries of the packages that are pure torch."""
 

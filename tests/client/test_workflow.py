@@ -150,6 +150,18 @@ def test_text_is_found_through_a_node_with_both_conditionings(graph: dict[str, A
     assert (prompt["3"]["inputs"]["text"], prompt["8"]["inputs"]["text"]) == ("a dog", "ugly")
 
 
+@pytest.mark.parametrize(("text", "expected"), [
+    ("a dog", '0: "a dog"'), ('say "hi", 2: x', '0: "say \\"hi\\", 2: x"'),
+    ("0: a dog, 8: a cat", "0: a dog, 8: a cat"),
+    ('"4" : a dog', '"4" : a dog'), ("4k, a dog", '0: "4k, a dog"'),
+])
+def test_text_of_a_prompt_schedule_is_one(graph: dict[str, Any], text: str, expected: str) -> None:
+    prompt = to_prompt(graph, NODES)
+    prompt["3"]["class_type"] = "AnimateLCM_PromptSchedule"
+    set_text(prompt, text)
+    assert prompt["3"]["inputs"]["text"] == expected
+
+
 def test_seed_is_set_and_a_linked_one_left(graph: dict[str, Any]) -> None:
     prompt = to_prompt(graph, NODES)
     set_seed(prompt, 11)

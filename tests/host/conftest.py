@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from animatelcm.tests.support import loaded_motion, tiny_model
+from animatelcm.host.motion import apply_motion
+from animatelcm.samplers.schedules import SCHEDULES
+from animatelcm.tests.host.probe import LENGTH, OVERLAP
+from animatelcm.tests.support import SCHEDULE, loaded_motion, tiny_model, with_windows
 
 
 @pytest.fixture
@@ -14,3 +17,9 @@ def model():
 @pytest.fixture(scope="module")
 def motion(tmp_path_factory):
     return loaded_motion(tmp_path_factory.mktemp("motion"))
+
+
+@pytest.fixture
+def windowed(model, motion, request):
+    """The MODEL with motion and windows, whose schedule a test names."""
+    return with_windows(apply_motion(model, motion, 1.0, SCHEDULES[SCHEDULE]), LENGTH, OVERLAP, **request.param)

@@ -19,8 +19,8 @@ from animatelcm.tests.support import (
     record_calls,
     relative_rms,
     run,
+    with_windows,
 )
-from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
 
 WEIGHTS = (1.0, 1.0, 1.0, 1.0)
@@ -53,13 +53,6 @@ def animate(model, motion, given=None, motion_scale=0.8, weights=WEIGHTS, streng
 
 def without_image(model, motion, strength=1.0):
     return apply_motion(model, motion, strength, SCHEDULES[IMAGE_TO_VIDEO])
-
-
-def with_windows(model, length=4, overlap=0, causal=False):
-    return ContextWindowsManualNode.execute(
-        model, context_length=length, context_overlap=overlap, context_schedule="standard_static", context_stride=1,
-        closed_loop=False, fuse_method="pyramid", dim=0, freenoise=False, cond_retain_index_list="",
-        split_conds_to_windows=False, latent_retain_index_list="", causal_window_fix=causal).result[0]
 
 
 @contextlib.contextmanager
@@ -120,7 +113,7 @@ def test_a_frames_image_reaches_the_other_frames_through_the_motion_module_alone
 @pytest.mark.parametrize("cfg", [1.0, 1.5])
 def test_a_window_has_the_images_of_its_frames(model, motion, causal, windows, cfg):
     each = latents(8)
-    applied = with_windows(animate(model, motion, each), causal=causal)
+    applied = with_windows(animate(model, motion, each), overlap=0, causal=causal)
     with encodings(motion) as seen:
         result = run(applied, num_frames=8, cfg=cfg)
     assert [num_frames for _, num_frames in seen] == [len(window) for window in windows]

@@ -10,11 +10,10 @@ from animatelcm.host.motion import KEY, apply_motion, load_motion
 from animatelcm.motion.files import write_motion_file
 from animatelcm.motion.module import MotionConfig
 from animatelcm.samplers.schedules import SCHEDULES
-from animatelcm.tests.support import CONFIG, SCHEDULE, loaded_motion, record_calls, relative_rms, run
+from animatelcm.tests.support import CONFIG, SCHEDULE, loaded_motion, record_calls, relative_rms, run, with_windows
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from comfy.patcher_extension import WrappersMP
-from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +30,6 @@ def before_each(site, call):
 
 def apply(model, motion, strength=1.0, schedule=SCHEDULE):
     return apply_motion(model, motion, strength, SCHEDULES[schedule])
-
-
-def with_windows(model, length=4, overlap=1, causal=False, schedule="standard_static", freenoise=False):
-    return ContextWindowsManualNode.execute(
-        model, context_length=length, context_overlap=overlap, context_schedule=schedule, context_stride=1,
-        closed_loop=False, fuse_method="pyramid", dim=0, freenoise=freenoise, cond_retain_index_list="",
-        split_conds_to_windows=False, latent_retain_index_list="", causal_window_fix=causal).result[0]
 
 
 def test_frames_influence_each_other_only_with_motion(model, motion):
@@ -182,7 +174,7 @@ def test_attention_patches_count_transformers_as_before(model, motion):
 def test_more_frames_than_the_module_knows_are_refused(model, tmp_path):
     applied = apply(model, loaded_motion(tmp_path, MotionConfig(CONFIG.channels, max_frames=5)))
     assert run(applied, num_frames=5).isfinite().all()
-    with pytest.raises(ValueError, match="the clip has 6 frames.* at most 5.*Context Windows \\(Manual\\)"):
+    with pytest.raises(ValueError, match="the clip has 6 frames.* at most 5.*Long Video"):
         run(applied, num_frames=6)
     assert run(with_windows(applied, length=4), num_frames=6).isfinite().all()
 

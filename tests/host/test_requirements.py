@@ -13,13 +13,13 @@ class Node:
     pass
 
 
-@pytest.mark.parametrize("version", ["0.3.75", "0.16.2", "0.9.0"])
+@pytest.mark.parametrize("version", ["0.3.75", "0.18.2", "0.24.0", "0.9.0"])
 def test_older_hosts_are_refused(version):
-    with pytest.raises(ImportError, match=rf"needs ComfyUI 0\.16\.3 or newer, this is {version}"):
+    with pytest.raises(ImportError, match=rf"needs ComfyUI 0\.24\.1 or newer, this is {version}"):
         check_version(version)
 
 
-@pytest.mark.parametrize("version", [OLDEST_VERSION, "0.16.10", "0.30.0", "0.30.0-dev", "1.0", "0.31.0+local.1"])
+@pytest.mark.parametrize("version", [OLDEST_VERSION, "0.24.10", "0.30.0", "0.30.0-dev", "1.0", "0.31.0+local.1"])
 def test_newer_hosts_are_taken(version):
     check_version(version)
 

@@ -16,7 +16,8 @@ from animatelcm.dev_tools.server import PACK_NAME, Server, ServerError, make_bas
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "example_workflows"
 NODES = ("AnimateLCM_LoadMotionModule", "AnimateLCM_ApplyMotionModule", "AnimateLCM_ImageToVideo",
-         "AnimateLCM_Scheduler", "AnimateLCM_Sampler", "AnimateLCM_LoadDemoModel")
+         "AnimateLCM_LongVideo", "AnimateLCM_Scheduler", "AnimateLCM_Sampler", "AnimateLCM_LoadDemoModel",
+         "AnimateLCM_LoadMotionLoRA", "AnimateLCM_MotionControl", "AnimateLCM_PromptSchedule")
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:

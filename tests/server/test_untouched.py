@@ -53,7 +53,7 @@ def interrupt(client: ComfyClient) -> None:
 
 def fail(client: ComfyClient) -> None:
     """Ask for more frames than the module knows, which only the sampling can find out."""
-    with pytest.raises(RunError, match=r"65 frames.*at most 64.*Context Windows"):
+    with pytest.raises(RunError, match=r"65 frames.*at most 64.*Long Video"):
         client.run(sampling("motion", 0, steps=2, frames=65))
 
 

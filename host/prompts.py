@@ -1,0 +1,54 @@
+"""A prompt for each frame, as one CONDITIONING whose batch is the video."""
+
+from __future__ import annotations
+
+import torch
+from comfy.sd import CLIP
+from torch import Tensor
+
+from ..keyframes import text, travel
+
+
+def encode_schedule(clip: CLIP, schedule: str, num_frames: int, interpolation: str) -> tuple[list, str]:
+    """Return the CONDITIONING of prompts that change over the frames, and lines for the node to show.
+
+    Args:
+        schedule: Key frames as text, such as "0: spring, 32: summer".
+        num_frames: Frames of the video.
+        interpolation: One of INTERPOLATIONS.
+
+    Raises:
+        KeyFrameError: The text is no schedule, or names a frame that the video does not have.
+    """
+    keys = text.parse(schedule)
+    text.check_frames(schedule, keys, num_frames)
+    mixed = travel.blends([key.frame for key in keys], num_frames, interpolation)
+    encoded = {prompt: clip.encode_from_tokens_scheduled(clip.tokenize(prompt)) for prompt in {k.value for k in keys}}
+    # More than one entry where LoRAs on the CLIP change during sampling; each entry is for a part of the steps.
+    parts = zip(*(encoded[key.value] for key in keys), strict=True)
+    conditioning = [_join(part, mixed) for part in parts]
+    told = [f"frame {key.frame}: {key.value[:60]}" for key in keys]
+    return conditioning, "\n".join([*told, f"{conditioning[0][0].shape[1]} tokens a frame"])
+
+
+def _join(prompts: tuple, mixed: list[travel.Blend]) -> list:
+    """Return one entry of a CONDITIONING for all frames from those of the key frames; options are the first one's."""
+    options = dict(prompts[0][1])
+    pooled = [entry[1].get("pooled_output") for entry in prompts]
+    if all(each is not None for each in pooled):
+        options["pooled_output"] = travel.travel(torch.cat(pooled), mixed)
+    return [travel.travel(travel.to_common_length([entry[0] for entry in prompts]), mixed), options]
+
+
+def check_prompts(conds: dict[str, list[dict]], num_frames: int) -> None:
+    """Check that prompts for each frame belong to a video of so many frames; ComfyUI would repeat or cut them.
+
+    Raises:
+        ValueError: They do not.
+    """
+    for name, entries in conds.items():
+        for entry in entries:
+            tokens: Tensor | None = entry.get("cross_attn")
+            if tokens is not None and len(tokens) not in (1, num_frames):
+                raise ValueError(f"the {name} conditioning has prompts for {len(tokens)} frames, the video has "
+                                 f"{num_frames}. Set num_frames of Prompt Schedule to the video's")

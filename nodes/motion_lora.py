@@ -1,0 +1,45 @@
+"""The node that puts a LoRA on a motion module."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..host.display import show_text
+from ..host.folders import motion_lora_files, motion_lora_path
+from ..host.motion_lora import with_motion_lora
+from .motion import MotionModuleSocket
+
+
+class LoadMotionLoRA(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_LoadMotionLoRA",
+            display_name="Load Motion LoRA",
+            category="AnimateLCM",
+            description="Puts a LoRA of the motion module, such as a camera movement, on a motion module.",
+            search_aliases=["animatediff lora", "motion lora", "camera", "zoom", "pan", "motiondirector"],
+            inputs=[
+                MotionModuleSocket.Input(
+                    "motion_module", tooltip="From Load Motion Module or another Load Motion LoRA."),
+                io.Combo.Input(
+                    "lora_file", options=motion_lora_files(),
+                    tooltip="A .safetensors or .ckpt file in models/animatediff_motion_lora, as AnimateDiff, "
+                            "MotionDirector, diffusers or PEFT save it. One made for this kind of module is "
+                            "recommended."),
+                io.Float.Input(
+                    "strength", default=1.0, min=-10.0, max=10.0, step=0.05,
+                    tooltip="Factor on what the LoRA adds, -10 to 10, without unit. 1 is as trained and recommended; 0 "
+                            "leaves the LoRA out."),
+            ],
+            outputs=[MotionModuleSocket.Output(
+                display_name="motion_module",
+                tooltip="For Apply Motion Module, Image to Video, Motion Control, or another Load Motion LoRA.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, motion_module, lora_file: str, strength: float) -> io.NodeOutput:
+        changed, told = with_motion_lora(motion_module, motion_lora_path(lora_file), strength)
+        show_text(cls, told)
+        return io.NodeOutput(changed)

@@ -1,0 +1,46 @@
+"""The node that encodes prompts which change over the frames."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..host.display import show_text
+from ..host.prompts import encode_schedule
+from ..keyframes.travel import INTERPOLATIONS
+
+
+class PromptSchedule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_PromptSchedule",
+            display_name="Prompt Schedule",
+            category="AnimateLCM",
+            description="Encodes prompts that change over the frames of a video (prompt travel).",
+            search_aliases=["prompt travel", "batch prompt schedule", "prompt per frame", "fizznodes"],
+            inputs=[
+                io.Clip.Input("clip", tooltip="From Load Checkpoint, or after its LoRAs."),
+                io.String.Input(
+                    "text", multiline=True, dynamic_prompts=True, default="0: spring,\n8: summer",
+                    tooltip="A prompt for each key frame, as FRAME: PROMPT on a line of its own or after a comma. "
+                            "Frames are counted from 0. Prompts may have commas in them; in double quotes, anything."),
+                io.Int.Input(
+                    "num_frames", default=16, min=1, max=4096,
+                    tooltip="Frames of the video, 1 to 4096: as many as the latent has. 16 is recommended, which the "
+                            "modules were trained with."),
+                io.Combo.Input(
+                    "interpolation", options=list(INTERPOLATIONS), default="linear",
+                    tooltip="Between key frames: 'linear' changes evenly from one prompt to the next and is "
+                            "recommended, 'hold' stays with a prompt until the next one's frame."),
+            ],
+            outputs=[io.Conditioning.Output(tooltip="For the positive or negative input of any sampler.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, clip, text: str, num_frames: int, interpolation: str) -> io.NodeOutput:
+        if clip is None:
+            raise ValueError("the checkpoint has no text encoder; connect a Stable Diffusion 1.5 checkpoint's CLIP")
+        conditioning, told = encode_schedule(clip, text, num_frames, interpolation)
+        show_text(cls, told)
+        return io.NodeOutput(conditioning)

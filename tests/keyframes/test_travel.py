@@ -1,0 +1,47 @@
+"""Between key frames: what each frame is made of, and prompts of different lengths side by side."""
+
+import pytest
+import torch
+from animatelcm.keyframes.travel import blends, to_common_length, travel
+from torch.nn.functional import scaled_dot_product_attention
+
+
+def mixed(keys, num_frames, interpolation="linear"):
+    return [(blend.first, blend.second, blend.weight) for blend in blends(keys, num_frames, interpolation)]
+
+
+def test_linear_goes_evenly_and_stays_outside():
+    values = travel(torch.tensor([[1.0], [3.0], [2.0]]), blends([1, 5, 7], 10, "linear"))
+    assert values.flatten().tolist() == [1, 1, 1.5, 2, 2.5, 3, 2.5, 2, 2, 2]
+
+
+def test_hold_stays_until_the_next():
+    values = travel(torch.tensor([[1.0], [3.0]]), blends([1, 3], 6, "hold"))
+    assert values.flatten().tolist() == [1, 1, 1, 3, 3, 3]
+
+
+def test_key_frames_are_exact():
+    keys = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(travel(keys, blends([0, 3, 10], 11, "linear"))[[0, 3, 10]], keys)
+
+
+def test_one_key_frame_is_everywhere():
+    assert mixed([3], 5) == [(0, 0, 0.0)] * 5
+
+
+@pytest.mark.parametrize(("keys", "interpolation"), [([], "linear"), ([3, 1], "linear"), ([1, 1], "hold"),
+                                                     ([0], "cubic")])
+def test_what_makes_no_sense_is_refused(keys, interpolation):
+    with pytest.raises(ValueError, match="expected one"):
+        blends(keys, 4, interpolation)
+
+
+def test_repeated_prompts_act_as_they_do_alone():
+    generator = torch.Generator().manual_seed(0)
+    prompts = [torch.randn(1, length, 8, generator=generator) for length in (77, 154, 231)]
+    joined = to_common_length(prompts)
+    assert joined.shape == (3, 462, 8)
+    query = torch.randn(1, 5, 8, generator=generator)
+    for alone, longer in zip(prompts, joined, strict=True):
+        torch.testing.assert_close(scaled_dot_product_attention(query, longer[None], longer[None]),
+                                   scaled_dot_product_attention(query, alone, alone))
