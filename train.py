@@ -78,7 +78,7 @@ def run(plan, log: bool) -> None:
     say(clips.folder.report())
     if log:
         accelerator.init_trackers(plan.options.name)
-    write = headless.train(plan, loaded, clips, lambda stage, config: walk(stage, config, plan, accelerator))
+    write = headless.train(plan, loaded, clips, lambda stage, config: walk(stage, config, plan, accelerator), say)
     accelerator.end_training()
     if accelerator.is_main_process:
         say(f"written: {write(folder / plan.options.name)}")

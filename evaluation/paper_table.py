@@ -13,7 +13,6 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -27,7 +26,7 @@ from .frechet import Reference
 from .intervals import estimate
 from .measure import Figures, measure_run, scenes, sum_up, world_reference
 from .methods import WEIGHTS, Method, methods
-from .report import COLUMNS, Row, plot, table
+from .report import COLUMNS, Row, plain, plot, table
 
 ROOT = Path(__file__).resolve().parent.parent
 SEARCH_SEED = 99
@@ -152,7 +151,7 @@ def main() -> None:
              for method in wanted if not method.missing for steps in method.steps]
     rows = [_row("the world", None, None, [run.world(seed, chosen.prompts) for seed in range(chosen.seeds)]),
             *measured(found, run, chosen.seeds, chosen.prompts)]
-    figures = {"rows": [asdict(row) for row in rows], "seeds": chosen.seeds, "prompts": chosen.prompts}
+    figures = {"rows": [plain(row) for row in rows], "seeds": chosen.seeds, "prompts": chosen.prompts}
     if chosen.timings:
         ours = known["AnimateLCM"]
         ready = () if ours.missing else (ours.motion, ours.lora)
@@ -164,7 +163,7 @@ def main() -> None:
     plot(rows, chosen.docs / "paper-table.png")
     page = PAGE.format(**vars(chosen), clips=chosen.seeds * chosen.prompts, table=table(rows), notes="\n".join(notes))
     (chosen.docs / "paper-table.md").write_text(page.rstrip() + "\n", encoding="utf-8")
-    print(table(rows), json.dumps(figures), sep="\n")
+    print(table(rows), json.dumps(figures, allow_nan=False), sep="\n")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .intervals import Estimate
@@ -24,6 +25,13 @@ class Row:
     cfg: float | None
     figures: dict[str, Estimate]
     """Over seeds, by the names in COLUMNS."""
+
+
+def plain(row: Row) -> dict:
+    """Return a row for JSON, which has no NaN: what is unknown is null."""
+    figures = {name: {part: None if math.isnan(value) else value for part, value in asdict(estimate).items()}
+               for name, estimate in row.figures.items()}
+    return {"method": row.method, "steps": row.steps, "cfg": row.cfg, "figures": figures}
 
 
 def table(rows: Sequence[Row]) -> str:

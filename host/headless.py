@@ -85,9 +85,13 @@ def load(name: str) -> Loaded:
     return Loaded(model, clip, vae, sha256(path))
 
 
-def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage, TrainingConfig], list[float]]
-          ) -> Callable[[Path], Path]:
+def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage, TrainingConfig], list[float]],
+          tell: Callable[[str], None]) -> Callable[[Path], Path]:
     """Run the plan's stage, and return what writes the result next to a path without suffix.
+
+    Args:
+        walk: Runs the loop.
+        tell: Shows a line of text: how much memory is needed.
 
     Raises:
         OptionError: A file that the stage needs is missing, or the schedule has no distillation grid.
@@ -96,7 +100,7 @@ def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage,
     if options.schedule not in SCHEDULES or SCHEDULES[options.schedule].original_steps is None:
         known = ", ".join(name for name, schedule in SCHEDULES.items() if schedule.original_steps is not None)
         raise OptionError(f"schedule is {options.schedule!r}; expected one with a distillation grid: {known}")
-    request = Request(plan.config, options.schedule, options.name, preview_every=0, tell=print, walk=walk)
+    request = Request(plan.config, options.schedule, options.name, preview_every=0, tell=tell, walk=walk)
     data = CachedData(clips)
     if options.stage == "image":
         lora, _ = distil_spatial_lora(loaded.model, data, request)

@@ -22,7 +22,7 @@ MAY_IMPORT = {
 }
 """What each package may import of the pack and of the host."""
 PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"}, "keyframes": {"torch"},
-        "training": {"torch", "safetensors", "av", "kornia"}}
+        "training": {"torch", "safetensors", "av", "kornia", "tomli"}}
 """The only libraries of the packages that are pure torch."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,8 +90,12 @@ def plan(told: Mapping[str, Any]) -> Plan:
     for name in ("stage", "data"):
         if name not in told:
             raise OptionError(f"{name} is not given, and has to be")
+    for table in TABLES:
+        if not isinstance(told.get(table, {}), Mapping):
+            raise OptionError(f"{table} is {told[table]!r}; expected a table, [{table}]")
     own = {name: value for name, value in told.items() if name not in TABLES}
-    options = _made(RunOptions, "the file", own | {name: Path(own[name]) for name in PATHS if name in own})
+    own |= {name: Path(own[name]) for name in PATHS if name in own}
+    options = _made(RunOptions, "the file", own, RunOptions)
     config = PRESETS[options.preset][options.stage]
     config = replace(config, loop=_over(_short(config.loop, told), "loop", told),
                      distillation=_over(config.distillation, "distillation", told),
@@ -102,24 +106,25 @@ def plan(told: Mapping[str, Any]) -> Plan:
     size = {name: getattr(config, name) for name in ("num_frames", "height", "width")}
     if twice := sorted(size.keys() & told.get("clips", {}).keys()):
         raise OptionError(f"[clips] has {', '.join(twice)}, which belong into [training]")
-    return Plan(options, config, _over(ClipSettings(**size), "clips", told), _over(DataSettings(), "views", told))
+    clips = _made(ClipSettings, "[training]", size, ClipSettings)
+    return Plan(options, config, _over(clips, "clips", told), _over(DataSettings(), "views", told))
 
 
 def _short(loop: LoopConfig, told: Mapping[str, Any]) -> LoopConfig:
     """Return the preset's loop with the steps that are asked for, and no longer a warm-up than half of them."""
     steps = told.get("loop", {}).get("steps", loop.steps)
-    return replace(loop, steps=steps, warmup=min(loop.warmup, steps // 2)) if isinstance(steps, int) else loop
+    if not isinstance(steps, int) or steps < 1:
+        return loop
+    return replace(loop, steps=steps, warmup=min(loop.warmup, steps // 2))
 
 
 def _over(settings: Settings, table: str, told: Mapping[str, Any]) -> Settings:
     """Return settings with what a table of the file says in place of their own."""
-    values = told.get(table, {})
-    if not isinstance(values, Mapping):
-        raise OptionError(f"{table} is {values!r}; expected a table, [{table}]")
-    return _made(lambda **given: replace(settings, **given), f"[{table}]", values, settings)
+    return _made(lambda **given: replace(settings, **given), f"[{table}]", told.get(table, {}), settings)
 
 
-def _made(make, where: str, values: Mapping[str, Any], settings: Any = RunOptions):
+def _made(make: Callable[..., Settings], where: str, values: Mapping[str, Any], settings: Any) -> Settings:
+    """Return what `make` makes of the values; `settings` is the dataclass, or an instance, that knows their names."""
     known = [field.name for field in fields(settings)]
     for name in values:
         if name not in known:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 from animatelcm.evaluation.intervals import estimate
 from animatelcm.evaluation.measure import Figures
 from animatelcm.evaluation.methods import FEW_STEPS, Method, methods
 from animatelcm.evaluation.paper_table import SEARCH_SEED, chosen_cfg, measured
-from animatelcm.evaluation.report import COLUMNS, Row, plot, table
+from animatelcm.evaluation.report import COLUMNS, Row, plain, plot, table
 
 
 def figures(frechet, motion=1.0):
@@ -61,6 +62,13 @@ def test_the_table_is_markdown_with_a_line_for_each_row():
     lines = table(ROWS).splitlines()
     assert len(lines) == 2 + len(ROWS) and len({line.count("|") for line in lines}) == 1
     assert lines[3].startswith("| teacher | 25 | 3 | 0.75 ± 3.2 |")
+
+
+def test_rows_are_valid_json_even_from_a_single_seed():
+    row = Row("any", 4, 1.0, {"frechet": estimate([2.0]), "motion": estimate([math.nan])})
+    written = json.loads(json.dumps(plain(row), allow_nan=False))
+    assert written["figures"] == {"frechet": {"mean": 2.0, "half_width": None},
+                                  "motion": {"mean": None, "half_width": None}}
 
 
 def test_the_plot_is_a_picture(tmp_path):

@@ -1,0 +1,42 @@
+"""The command line of the training: arguments go over the file."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def train(monkeypatch):
+    # For this test alone: the root's nodes/ would shadow the host's.
+    monkeypatch.syspath_prepend(ROOT)
+    spec = importlib.util.spec_from_file_location("train", ROOT / "train.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_arguments_override_the_file_and_leave_the_rest(train):
+    file = {"stage": "image", "data": "a", "loop": {"steps": 5, "clip": 2.0}}
+    options = train.parse(["some.toml", "--data", "b", "--steps", "7", "--learning-rate", "1e-3", "--seed", "4"])
+    assert train.told(options, file) == {
+        "stage": "image", "data": "b", "loop": {"steps": 7, "clip": 2.0, "learning_rate": 1e-3},
+        "training": {"seed": 4}}
+    assert file["loop"]["steps"] == 5
+    assert train.told(train.parse(["some.toml"]), file) == file
+
+
+def test_every_argument_is_one_that_a_plan_knows(train):
+    from animatelcm.training.options import plan
+
+    words = {"stage": "motion", "preset": "tiny", "data": "clips", "lora": "lora.safetensors"}
+    names = {name: words.get(name, "some") for name in train.ARGUMENTS}
+    numbers = dict.fromkeys(train.NUMBERS, 8)
+    arguments = [part for name, value in (names | numbers).items()
+                 for part in (f"--{name.replace('_', '-')}", str(value))]
+    told = plan(train.told(train.parse(arguments), {}))
+    assert told.options.name == "some" and told.config.loop.accumulation == told.config.height == 8
