@@ -154,14 +154,14 @@ def train_image(folder: Path, weights: Path, seed: int, steps: int) -> None:
 def motion_loss(network: nn.Module, image: ImageModel, options: dict, seed: int, step: int, clips: int = 2) -> Tensor:
     """The denoising loss of whole clips: one timestep a clip, independent noise a frame.
 
-    Noisy timesteps are drawn more often, by the square of their number: sixteen frames together give the path away
-    early, so that words can decide it only where the noise is nearly everything.
+    Noisy timesteps are drawn more often, by the fifth power of their number: sixteen frames together give the path
+    away early, so that words can decide it only where the noise is nearly everything.
     """
     chosen, rng = scenes(seed, step, clips)
     random_numbers = generator(seed, step)
     latent = encode(torch.cat([world.render(scene) for scene in chosen]) * 2 - 1) * SCALE
     captions = ["" if rng.random() < 0.1 else world.caption(scene, rng) for scene in chosen]
-    timesteps = (torch.rand(clips, generator=random_numbers) ** (1 / 3) * 1000).long().repeat_interleave(world.FRAMES)
+    timesteps = (torch.rand(clips, generator=random_numbers) ** (1 / 6) * 1000).long().repeat_interleave(world.FRAMES)
     noise = torch.randn(latent.shape, generator=random_numbers)
     with torch.no_grad():
         context = image.context(captions).repeat_interleave(world.FRAMES, dim=0)

@@ -29,7 +29,7 @@ SHAPES = ("circle", "square", "triangle", "star")
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 RADII = {"small": 24.0, "medium": 29.0, "big": 35.0}
 """Radius of the object, in pixels."""
-SPEEDS = {"slowly": 1.4, "steadily": 2.1, "quickly": 3.0}
+SPEEDS = {"slowly": 1.9, "steadily": 2.7, "quickly": 3.6}
 """Speed of the object, in pixels per frame."""
 LIGHTS = {"left": (-0.16, 0.03, 0.16), "right": (0.16, 0.03, -0.16), "up": (-0.12, 0.16, -0.12),
           "down": (0.12, -0.16, 0.12)}
@@ -95,7 +95,7 @@ def draw(scene: Scene, centres: Tensor) -> Tensor:
     y = axis.view(1, -1, 1) - centres[:, 1].view(-1, 1, 1)
     colour = torch.tensor(COLOURS[scene.colour]).view(1, 3, 1, 1) / 255
     frame = (torch.tensor(BACKGROUNDS[scene.background]).view(1, 3, 1, 1) / 255 + _light(scene.direction)).clamp(0, 1)
-    frame = torch.lerp(frame, colour, _trail(x, y, scene.direction, radius, 6 + 12 * speed).unsqueeze(1))
+    frame = torch.lerp(frame, colour, _trail(x, y, scene.direction, radius, 4 + 10 * speed).unsqueeze(1))
     return torch.lerp(frame, colour, coverage(scene.shape, x, y, radius).unsqueeze(1))
 
 
