@@ -15,7 +15,7 @@
 
 All take these options:
     --host PATH          a ComfyUI folder of your own (or set COMFYUI_PATH); else a pinned one is fetched
-    --host-version X     another pinned ComfyUI: 0.30.0 (the default), 0.27.0, 0.24.1, 0.18.2 or 0.16.3
+    --host-version X     another pinned ComfyUI: 0.30.0 (the default), 0.27.0 or 0.24.1; the pack refuses 0.18.2, 0.16.3
     --python PATH        the Python of your own ComfyUI, if it is not found by itself
 
 What is downloaded and installed goes to the folder .dev, and nowhere else.
