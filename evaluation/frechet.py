@@ -57,7 +57,8 @@ def clip_features(clip: Tensor) -> Tensor:
     The first eight are the coefficients 0 and 1 of a cosine transform of the luminance over time, height and width:
     what is where, and where it goes. Six are the lowest ones of the two colour differences, without time. The last
     three are logarithms of mean absolute differences: across the picture, from one frame to the next, and of that
-    change itself; blur, standing still and flicker show there.
+    change itself; blur, standing still and flicker show there. A clip that runs backwards hardly differs in any of
+    them: whether things go where they should is for the detector to say.
     """
     clip = clip.float().cpu()
     _, _, height, width = clip.shape

@@ -31,6 +31,9 @@ from .report import COLUMNS, Row, plain, plot, table
 ROOT = Path(__file__).resolve().parent.parent
 SEARCH_SEED = 99
 """Prompts that guidance is chosen on; no figure of the table comes from them."""
+SOURCES = ("demo/world.py", "demo/detector.py", "demo/codec.py", "demo/vocabulary.py", "demo/obedience.py",
+           "evaluation/frechet.py", "evaluation/motion.py", "evaluation/measure.py")
+"""Where the world is described and how it is measured; what was measured with others is measured again."""
 TEACHER_STEPS = 50
 """Steps of the guided teacher that the paper takes the time of."""
 PAGE = """# The paper's table in miniature
@@ -98,15 +101,18 @@ class Runner:
 
     def world(self, seed: int, prompts: int) -> Figures:
         """Return the figures of the world's own clips for the prompts of a run."""
-        record = self.folder / f"world-{seed}.jsonl"
+        record = self.folder / f"world-{seed}-{_digest(None)}.jsonl"
         return sum_up(measure_run(lambda scene, _: world.render(scene), seed, prompts, record), self.compared)
 
 
-def _digest(method: Method) -> str:
-    """Return a name for all weights and settings that a method's clips depend on."""
-    own = [WEIGHTS / f"{name}.safetensors" for name in ("unet", "text", "codec", "motion")]
-    digest = hashlib.sha256(f"{method.sampler} {method.scheduler}".encode())
-    for path in (*own, *method.files):
+def _digest(method: Method | None) -> str:
+    """Return a name for all that a record depends on: weights, settings, the world and how it is measured."""
+    files, settings = [ROOT / name for name in SOURCES], "world"
+    if method is not None:
+        own = [WEIGHTS / f"{name}.safetensors" for name in ("unet", "text", "codec", "motion")]
+        files, settings = [*files, *own, *method.files], f"{method.sampler} {method.scheduler}"
+    digest = hashlib.sha256(settings.encode())
+    for path in files:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -8,7 +8,7 @@ import math
 from animatelcm.evaluation.intervals import estimate
 from animatelcm.evaluation.measure import Figures
 from animatelcm.evaluation.methods import FEW_STEPS, Method, methods
-from animatelcm.evaluation.paper_table import SEARCH_SEED, chosen_cfg, measured
+from animatelcm.evaluation.paper_table import SEARCH_SEED, _digest, chosen_cfg, measured
 from animatelcm.evaluation.report import COLUMNS, Row, plain, plot, table
 
 
@@ -52,6 +52,16 @@ def test_files_of_ours_are_asked_for_by_name(tmp_path):
     assert ours.missing == ["my_motion.safetensors"]
     assert {path.name for path in methods()["AnimateLCM"].files} == {"lcm_motion.safetensors", "lcm_lora.safetensors"}
     assert all(not method.missing for name, method in methods().items() if name != "AnimateLCM")
+
+
+def test_records_are_told_apart_by_settings_and_weights(tmp_path):
+    weights = tmp_path / "motion.safetensors"
+    weights.write_bytes(b"one")
+    one = _digest(Method("any", "ddim", "normal", motion=weights))
+    assert one == _digest(Method("other name", "ddim", "normal", motion=weights))
+    assert len({one, _digest(Method("any", "ddim", "simple", motion=weights)), _digest(None)}) == 3
+    weights.write_bytes(b"two")
+    assert _digest(Method("any", "ddim", "normal", motion=weights)) != one
 
 
 ROWS = [Row(name, steps, cfg, {column: estimate([0.5, 1.0]) for column in COLUMNS})
