@@ -60,8 +60,8 @@ def test_a_run_goes_on_after_what_it_has(tmp_path):
 
 
 def test_figures_are_means_and_the_distance(compared, tmp_path):
-    right = measure_run(render, 0, 12, tmp_path / "right.jsonl")
-    wrong = measure_run(lambda scene, _: world.render(scene)[:, [2, 0, 1]], 0, 12, tmp_path / "wrong.jsonl")
+    right = measure_run(render, 0, 6, tmp_path / "right.jsonl")
+    wrong = measure_run(lambda scene, _: world.render(scene)[:, [2, 0, 1]], 0, 6, tmp_path / "wrong.jsonl")
     good, bad = sum_up(right, compared), sum_up(wrong, compared)
     assert (good.colour, good.shape, good.direction) == (1, 1, 1)
     assert bad.colour < 0.5 and bad.direction == 1
