@@ -65,6 +65,13 @@ def _run_inputs(default_name: str, schedule: str) -> list[io.Input]:
     ]
 
 
+def _frames_input() -> io.Int.Input:
+    return io.Int.Input(
+        "num_frames", default=16, min=2, max=64,
+        tooltip="Frames of a clip in training, 2 to 64; a random stretch is taken of longer ones. 16 is recommended, "
+                "as in the paper.")
+
+
 LOSS_OUTPUTS = [
     LossSocket.Output(display_name="loss_map", tooltip="Loss of every step, for Plot Loss Graph."),
     io.Int.Output(display_name="steps", tooltip="Steps finished, for Save LoRA Weights."),
@@ -126,10 +133,7 @@ class DistillMotionModule(io.ComfyNode):
                                                                   "AnimateDiff v2; it stays as it is."),
                 *_data_inputs("clips", "each"),
                 *_run_inputs("motion_module", "AnimateLCM text-to-video"),
-                io.Int.Input(
-                    "num_frames", default=16, min=2, max=64,
-                    tooltip="Frames of a clip in training, 2 to 64; a random stretch is taken of longer ones. 16 is "
-                            "recommended, as in the paper."),
+                _frames_input(),
                 LoraSocket.Input("lora", optional=True, tooltip="From Distill Spatial LoRA. Needed unless 'init' is "
                                                                 "'none' or 'decoupled' is off."),
                 io.Combo.Input(
@@ -177,10 +181,7 @@ class AdaptAdapter(io.ComfyNode):
                                                                   "has is trained further; otherwise a new one is."),
                 *_data_inputs("clips, whose first frame is the image to follow", "each"),
                 *_run_inputs("image_to_video", "AnimateLCM image-to-video"),
-                io.Int.Input(
-                    "num_frames", default=16, min=2, max=64,
-                    tooltip="Frames of a clip in training, 2 to 64; a random stretch is taken of longer ones. 16 is "
-                            "recommended, as in the paper."),
+                _frames_input(),
                 io.Combo.Input(
                     "train", options=[ENCODER, BOTH], default=BOTH,
                     tooltip="What is trained. Both are recommended; the image encoder alone leaves the motion module "
