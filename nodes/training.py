@@ -53,7 +53,8 @@ def _run_inputs(default_name: str, schedule: str) -> list[io.Input]:
             tooltip="Rate of the optimiser (AdamW), 0 to 1, without unit. 0 takes the preset's, which is recommended; "
                     "halve it where the loss rises."),
         io.Int.Input(
-            "seed", default=0, min=0, max=2**32 - 1,
+            # Without the editor's "control after generate", whose new seed for each queued run no resume would survive.
+            "seed", default=0, min=0, max=2**32 - 1, control_after_generate=False,
             tooltip="Decides the data and the noise of every step, 0 to 4294967295; any will do."),
         io.Int.Input(
             "preview_every", default=100, min=0, max=MOST,
@@ -218,8 +219,8 @@ class SaveMotionModule(io.ComfyNode):
                 MotionModuleSocket.Input("motion_module", tooltip="From a training node or Load Motion Module."),
                 io.String.Input(
                     "filename_prefix", default="motion_modules/AnimateLCM",
-                    tooltip="Folder and beginning of the file's name, within the output folder. Put the file into "
-                            "models/animatediff_models to load it; the default is recommended."),
+                    tooltip="Folder and beginning of the file's name, within the output folder. Load Motion Module "
+                            "lists what is in output/motion_modules, so the default folder is recommended."),
             ],
             outputs=[],
             hidden=[io.Hidden.unique_id],

@@ -73,7 +73,7 @@ def estimate(stage: Stage, model: nn.Module, examples: Examples, config: LoopCon
 
 
 def activations(model: nn.Module, examples: Examples, config: LoopConfig) -> int:
-    """Return the most bytes that a forward and a backward pass hold, beside weights and gradients.
+    """Return the most bytes that the passes of a step hold, beside weights and gradients.
 
     The passes run on tensors that have a shape and no content, so it takes no memory and little time.
     """
@@ -89,9 +89,11 @@ def activations(model: nn.Module, examples: Examples, config: LoopConfig) -> int
         timesteps = torch.zeros(len(z), dtype=torch.int64)
         gradients = sum(_bytes([p]) for p in network.parameters() if p.requires_grad)
         with _Peak() as peak, torch.enable_grad():
-            with autocast(config, CPU):
-                loss = network(z, timesteps, context, **conditions).float().square().mean()
-            loss.backward()
+            # From the second batch of a step on, gradients are there while activations are.
+            for _ in range(min(config.accumulation, 2)):
+                with autocast(config, CPU):
+                    loss = network(z, timesteps, context, **conditions).float().square().mean()
+                loss.backward()
     return max(0, peak.most - gradients)
 
 

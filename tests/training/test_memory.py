@@ -1,5 +1,7 @@
 """The memory estimate against what passes really hold."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from animatelcm.tests.training import toys
@@ -48,6 +50,13 @@ def test_with_checkpointing_a_block_keeps_its_input_alone():
 def test_it_grows_with_the_batch_and_shrinks_with_the_precision():
     assert measured(4, False, rows=8192) == pytest.approx(2 * measured(4, False), rel=0.05)
     assert measured(4, False, precision="bfloat16") < 0.8 * measured(4, False)
+
+
+def test_gradients_of_earlier_batches_are_there_with_the_activations_of_later_ones():
+    chain = Chain(4, again=False)
+    examples = Examples(torch.zeros(4096, 16), torch.zeros(4096, 1, 1))
+    one, many = (activations(chain, examples, replace(CONFIG, accumulation=count)) for count in (1, 4))
+    assert many - one == pytest.approx(sum(p.numel() * 4 for p in chain.parameters()), rel=0.1)
 
 
 def test_the_parts_of_a_stage_add_up():
