@@ -34,7 +34,7 @@ class Estimate:
     optimiser: int
     """AdamW's two moments of every trained weight."""
     activations: int
-    """The most that a forward and a backward pass hold at any moment."""
+    """What the passes hold at the worst moment, beyond the gradients."""
 
     @property
     def total(self) -> int:

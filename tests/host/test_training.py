@@ -49,7 +49,8 @@ def test_the_estimate_of_a_stage_is_made_from_its_own_passes(model, motion, monk
     two, four = needs(2), needs(4)
     assert two.gradients == four.gradients == sum(p.numel() * 4 for p in motion.patcher.model.parameters())
     assert two.copies == 2 * two.gradients and two.optimiser == 2 * two.gradients
-    assert 1.6 < four.activations / two.activations < 2.2
+    # A step's only batch has no gradients yet where it holds most.
+    assert 1.8 < (four.activations + four.gradients) / (two.activations + two.gradients) < 2.2
 
 
 def trained_lora(model, **settings):
