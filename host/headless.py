@@ -105,12 +105,13 @@ def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage,
     if options.stage == "image":
         lora, _ = distil_spatial_lora(loaded.model, data, request)
         return lambda path: _write_lora(path, lora)
-    motion = load_motion(motion_path(EMBEDDED) if options.motion == DEMO else options.motion)
     lora = None if options.lora is None else comfy.utils.load_torch_file(str(options.lora), safe_load=True)
-    if options.stage == "adapt":
+    if options.stage == "adapt" and lora is not None:
         # The few-step model is what is adapted to: its LoRA is part of it.
-        model = loaded.model if lora is None else comfy.sd.load_lora_for_models(loaded.model, None, lora, 1.0, 0.0)[0]
-        trained, _ = train_image_encoder(model, motion, True, data, request)
+        loaded = replace(loaded, model=comfy.sd.load_lora_for_models(loaded.model, None, lora, 1.0, 0.0)[0])
+    motion = load_motion(motion_path(EMBEDDED) if options.motion == DEMO else options.motion)
+    if options.stage == "adapt":
+        trained, _ = train_image_encoder(loaded.model, motion, True, data, request)
         return lambda path: _write_motion(path, trained)
     trained, lora, _ = distil_motion_module(loaded.model, motion, lora, data, request)
     return lambda path: _write_motion(path, trained)

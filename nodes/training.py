@@ -135,8 +135,9 @@ class DistillMotionModule(io.ComfyNode):
                 *_data_inputs("clips", "each"),
                 *_run_inputs("motion_module", "AnimateLCM text-to-video"),
                 _frames_input(),
-                LoraSocket.Input("lora", optional=True, tooltip="From Distill Spatial LoRA or Load Spatial LoRA. Needed "
-                                                                "unless 'init' is 'none' or 'decoupled' is off."),
+                LoraSocket.Input("lora", optional=True,
+                                 tooltip="From Distill Spatial LoRA or Load Spatial LoRA. Needed unless 'init' is "
+                                         "'none' or 'decoupled' is off."),
                 io.Combo.Input(
                     "init", options=list(INITS), default="student", advanced=True,
                     tooltip="Who has the spatial LoRA at the start. 'student' is recommended: the target receives it "
