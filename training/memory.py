@@ -111,7 +111,9 @@ class _Peak(TorchDispatchMode):
     def __init__(self, held: Iterable[Tensor]) -> None:
         super().__init__()
         self.now = self.most = 0
-        self.alive = WeakIdKeyDictionary({tensor.untyped_storage(): True for tensor in held})
+        # Known by their Python objects, which have to live as long.
+        self.held = [tensor.untyped_storage() for tensor in held]
+        self.alive = WeakIdKeyDictionary(dict.fromkeys(self.held, True))
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
