@@ -51,9 +51,9 @@ def training_config(stage: str):
 
 def new_unet(precision: torch.dtype, device: torch.device) -> nn.Module:
     """Return a UNet of stand-in weights, of which matrices have the training's precision."""
-    from .standins import _unet
+    from .standins import bare_unet
 
-    unet, generator = _unet(), torch.Generator().manual_seed(1)
+    unet, generator = bare_unet(), torch.Generator().manual_seed(1)
     weights = {key: stand_in(key, weight.shape, generator).to(device, precision if weight.ndim > 1 else torch.float32)
                for key, weight in unet.state_dict().items()}
     unet.load_state_dict(weights, assign=True)
