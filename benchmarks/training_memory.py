@@ -37,7 +37,7 @@ class Size:
     """Pixels of height and width."""
 
 
-SIZES = {"image": Size(1, 256), "motion": Size(8, 64), "adapt": Size(8, 64)}
+SIZES = {"image": Size(1, 128), "motion": Size(8, 64), "adapt": Size(8, 64)}
 
 
 def training_config(stage: str):
@@ -119,10 +119,10 @@ def measure(stage: str) -> dict[str, float]:
     from ..training.loop import train
     from ..training.memory import estimate
 
+    config = training_config(stage)
     # The estimate is of the training's own network and data. The host's MODEL, which is not on the device during
     # training, is left out of both, and so is what Python and its libraries hold before there is any weight.
     before = torch.cuda.memory_allocated() if torch.cuda.is_available() else psutil.Process().memory_info().rss
-    config = training_config(stage)
     what, setting = new_stage(config)
     needed = estimate(what, setting.model, setting.source(0), config.loop)
     print(f"{stage}: {needed}", flush=True)
