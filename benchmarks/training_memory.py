@@ -37,7 +37,7 @@ class Size:
     """Pixels of height and width."""
 
 
-SIZES = {"image": Size(1, 128), "motion": Size(8, 64), "adapt": Size(8, 64)}
+SIZES = {"image": Size(1, 256), "motion": Size(8, 64), "adapt": Size(8, 64)}
 
 
 def training_config(stage: str):
