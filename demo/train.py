@@ -7,7 +7,6 @@ Then follow what the examples put beside it: "pastel", a LoRA with another palet
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -29,6 +28,7 @@ from .denoising import (
     scenes,
     train,
 )
+from .stages import arguments
 
 
 def write_weights(folder: Path, name: str, weights: dict[str, Tensor]) -> None:
@@ -91,17 +91,10 @@ STEPS = {"codec": 4_000, "image": 14_000, "motion": 6_000, "pastel": 400, "sway"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stages", nargs="*", default=list(STAGES), choices=list(STAGES))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=Path("output") / "train-demo", help="where checkpoints go")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where finished weights go")
-    for name, steps in STEPS.items():
-        parser.add_argument(f"--{name}-steps", type=int, default=steps)
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    for name in arguments.stages:
-        STAGES[name](arguments.folder, arguments.weights, arguments.seed, getattr(arguments, f"{name}_steps"))
+    chosen = arguments(__doc__.splitlines()[0], STEPS, Path("output") / "train-demo",
+                       weights={"type": Path, "default": WEIGHTS, "help": "where the demo model's finished weights go"})
+    for name in chosen.stages:
+        STAGES[name](chosen.folder, chosen.weights, chosen.seed, getattr(chosen, f"{name}_steps"))
 
 
 if __name__ == "__main__":

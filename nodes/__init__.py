@@ -1,4 +1,7 @@
-"""The nodes: each declares its sockets, checks, calls, and returns."""
+"""The nodes: each declares its sockets, checks, calls, and returns.
+
+What a node runs is imported when it runs, or every start of ComfyUI would wait for it.
+"""
 
 from .controls import MotionControl
 from .demo import LoadDemoModel
