@@ -1,4 +1,4 @@
-"""Train the demo model from nothing: codec, image model, motion module, with the plain denoising objective.
+"""Train the demo model from nothing: codec, image model, motion module, ControlNet, by plain denoising.
 
     python dev.py train-demo        about three hours on two cores; killed and started again, it goes on where it was
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from ..training import ema, loop
 from ..training.config import LoopConfig
 from ..training.loop import Stage
-from . import world
+from . import layout, world
 from .codec import SCALE, Codec, encode
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -46,8 +47,8 @@ def train(name: str, network: nn.Module, loss: Callable[[int], Tensor], config: 
 
 def recipe(steps: int, learning_rate: float, average: float = 0.999) -> LoopConfig:
     """Return how the demo is trained: the rate falls to zero, and the averaged weights are the result."""
-    return LoopConfig(steps, learning_rate, rate="cosine", warmup=100, betas=(0.9, 0.99), weight_decay=1e-3,
-                      ema=average, ema_warmup=True)
+    return LoopConfig(steps, learning_rate, rate="cosine", warmup=min(100, steps // 2), betas=(0.9, 0.99),
+                      weight_decay=1e-3, ema=average, ema_warmup=True)
 
 
 def write_weights(folder: Path, name: str, weights: dict[str, Tensor]) -> None:
@@ -66,12 +67,13 @@ def scenes(seed: int, step: int, count: int) -> tuple[list[world.Scene], random.
 
 def frames_of(batch: Iterable[world.Scene], rng: random.Random) -> Tensor:
     """Draw one random frame of each scene: (b, 3, h, w), 0 to 1."""
-    drawn = []
-    for scene in batch:
-        centres = world.positions(scene)
-        moment = rng.randrange(len(centres))
-        drawn.append(world.draw(scene, centres[moment:moment + 1]))
-    return torch.cat(drawn)
+    return torch.cat([world.draw(*moment) for moment in moments_of(batch, rng)])
+
+
+def moments_of(batch: Iterable[world.Scene], rng: random.Random) -> list[tuple[world.Scene, Tensor]]:
+    """Return each scene with one random centre of its path, (1, 2)."""
+    paths = [(scene, world.positions(scene)) for scene in batch]
+    return [(scene, centres[rng.randrange(len(centres))].unsqueeze(0)) for scene, centres in paths]
 
 
 def generator(seed: int, step: int) -> torch.Generator:
@@ -120,14 +122,36 @@ class ImageModel(nn.Module):
         return self.text(torch.tensor([self.tokenise(caption) for caption in captions]))[0]
 
 
-def image_loss(model: ImageModel, seed: int, step: int, batch: int = 16, unconditional: float = 0.1) -> Tensor:
+def finished_image_model(weights: Path = WEIGHTS) -> ImageModel:
+    """Return the image model with its stored weights, frozen."""
+    from ..host import tiny
+
+    image = ImageModel(tiny.new_unet(0), tiny.new_text_model(0), tiny.tokenise).requires_grad_(False).eval()
+    for part in ("unet", "text"):
+        stored = load_file(weights / f"{part}.safetensors")
+        getattr(image, part).load_state_dict({name: weight.float() for name, weight in stored.items()})
+    return image
+
+
+def image_loss(model: ImageModel, seed: int, step: int, batch: int = 16, unconditional: float = 0.1,
+               controlled: nn.Module | None = None) -> Tensor:
+    """The denoising loss of single frames.
+
+    Args:
+        unconditional: Share of the frames whose caption is left out.
+        controlled: The model's UNet with a ControlNet, which is told by a `hint` where the object is.
+    """
     chosen, rng = scenes(seed, step, batch)
     random_numbers = generator(seed, step)
-    latent = encode(frames_of(chosen, rng) * 2 - 1) * SCALE
+    moments = moments_of(chosen, rng)
+    latent = encode(torch.cat([world.draw(*moment) for moment in moments]) * 2 - 1) * SCALE
     captions = ["" if rng.random() < unconditional else world.caption(scene, rng) for scene in chosen]
     timesteps = torch.randint(0, 1000, (batch,), generator=random_numbers)
     noise = torch.randn(latent.shape, generator=random_numbers)
-    return denoising_loss(model.unet, latent, model.context(captions), timesteps, noise, ALPHAS_CUMPROD)
+    network = model.unet
+    if controlled is not None:
+        network = partial(controlled, hint=torch.cat([layout.hints(*moment) for moment in moments]))
+    return denoising_loss(network, latent, model.context(captions), timesteps, noise, ALPHAS_CUMPROD)
 
 
 ALPHAS_CUMPROD = alphas_cumprod()
@@ -179,10 +203,7 @@ def train_motion(folder: Path, weights: Path, seed: int, steps: int) -> None:
     from ..motion.files import write_motion_file
     from ..motion.module import MotionModule
 
-    image = ImageModel(tiny.new_unet(seed), tiny.new_text_model(seed), tiny.tokenise).requires_grad_(False).eval()
-    for part in ("unet", "text"):
-        stored = load_file(weights / f"{part}.safetensors")
-        getattr(image, part).load_state_dict({name: weight.float() for name, weight in stored.items()})
+    image = finished_image_model(weights)
     torch.manual_seed(seed)
     network = MotionModule(tiny.MOTION_CONFIG)
     for site in network.sites().values():
@@ -195,7 +216,27 @@ def train_motion(folder: Path, weights: Path, seed: int, steps: int) -> None:
                       config=tiny.MOTION_CONFIG)
 
 
-STAGES = {"codec": train_codec, "image": train_image, "motion": train_motion}
+def train_layout(folder: Path, weights: Path, seed: int, steps: int) -> None:
+    """Train a ControlNet to place the object, with the finished image model frozen.
+
+    Half of the captions are left out, so that it learns to see what the silhouette shows (Zhang et al. 2023). Its file
+    is marked as an addition to a UNet: so the stock loader takes the layout from the MODEL and not from a list.
+    """
+    from ..host import tiny
+    from ..host.control_nets import ADDITION
+    from ..host.trainable import Trainable
+
+    image = finished_image_model(weights)
+    control_net = tiny.new_control_net(image.unet, seed).requires_grad_(True).train()
+    controlled = Trainable(image.unet, control=control_net)
+    trained = train("layout", control_net, lambda step: image_loss(image, seed, step, unconditional=0.5,
+                                                                   controlled=controlled),
+                    recipe(steps, 1e-3), folder)
+    path = weights.parent / "models" / layout.FILE
+    write_weights(path.parent, path.stem, {ADDITION: torch.zeros(0), **trained})
+
+
+STAGES = {"codec": train_codec, "image": train_image, "motion": train_motion, "layout": train_layout}
 
 
 def main() -> None:
@@ -203,10 +244,12 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", default=list(STAGES), choices=list(STAGES))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("output") / "train-demo", help="where checkpoints go")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where finished weights go")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS,
+                        help="where finished weights go; the ControlNet's file goes to the folder models beside it")
     parser.add_argument("--codec-steps", type=int, default=4_000)
     parser.add_argument("--image-steps", type=int, default=14_000)
     parser.add_argument("--motion-steps", type=int, default=6_000)
+    parser.add_argument("--layout-steps", type=int, default=4_000)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name in arguments.stages:
