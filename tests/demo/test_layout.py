@@ -1,11 +1,13 @@
 """Layouts of the world, and the demo's ControlNet from its first step to the stock nodes."""
 
 import random
+from functools import partial
 
 import folder_paths
 import pytest
 import torch
-from animatelcm.demo import layout, train, world
+from animatelcm.demo import layout, world
+from animatelcm.demo.denoising import WEIGHTS
 from animatelcm.host import tiny
 from animatelcm.host.trainable import Trainable
 from animatelcm.tests.support import conditioning, noise_for, run
@@ -59,13 +61,11 @@ def test_a_new_control_net_is_the_encoder_and_adds_nothing():
 @pytest.fixture
 def layout_file(tmp_path, monkeypatch):
     """Train two steps by the command's function; the file is the only one that Load ControlNet Model lists."""
-    (tmp_path / "weights").symlink_to(train.WEIGHTS)
-    monkeypatch.setattr(train, "scenes", lambda seed, step, count, scenes=train.scenes: scenes(seed, step, 2))
-    monkeypatch.setattr(torch, "randint", lambda *args, randint=torch.randint, **kwargs: randint(
-        0, 1000, (2,), generator=kwargs["generator"]))
-    train.train_layout(tmp_path, tmp_path / "weights", seed=0, steps=2)
+    monkeypatch.setattr(layout, "MODELS", tmp_path)
+    monkeypatch.setattr(layout, "layout_loss", partial(layout.layout_loss, batch=2))
+    layout.train_layout(tmp_path, WEIGHTS, seed=0, steps=2)
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "controlnet",
-                        ([str(tmp_path / "models" / "controlnet")], {".safetensors"}))
+                        ([str(tmp_path / "controlnet")], {".safetensors"}))
     return "AnimateLCM_demo_layout.safetensors"
 
 
