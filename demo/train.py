@@ -88,7 +88,7 @@ def train_motion(folder: Path, weights: Path, seed: int, steps: int) -> None:
 
 STAGES = {"codec": train_codec, "image": train_image, "motion": train_motion, "pastel": styles.train_pastel,
           "sway": styles.train_sway, "layout": layout.train_layout}
-STEPS = {"codec": 4_000, "image": 14_000, "motion": 6_000, "pastel": 400, "sway": 600, "layout": 4_000}
+STEPS = {"codec": 4_000, "image": 14_000, "motion": 6_000, "pastel": 400, "sway": 600, "layout": 1_500}
 
 
 def main() -> None:
