@@ -1,5 +1,6 @@
 """The nodes: each declares its sockets, checks, calls, and returns."""
 
+from .adaptation import AdaptControlNet, SaveControlNet
 from .controls import MotionControl
 from .demo import LoadDemoModel
 from .image_to_video import ImageToVideo
@@ -13,5 +14,5 @@ from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, Sav
 NODES = [
     LoadMotionModule, ApplyMotionModule, ImageToVideo, LongVideo, Scheduler, Sampler, LoadDemoModel,
     LoadMotionLoRA, MotionControl, PromptSchedule,
-    DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, SaveMotionModule,
+    DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, AdaptControlNet, SaveMotionModule, SaveControlNet,
 ]

@@ -7,7 +7,6 @@ import comfy.controlnet
 import comfy.ops
 import pytest
 import torch
-from animatelcm.host import training
 from animatelcm.host.control_nets import (
     PREFIX,
     adapt_control_net,
@@ -22,7 +21,6 @@ from animatelcm.tests.host.controls import CONFIG, control_lora, control_net, co
 from animatelcm.tests.host.snapshots import weights_of
 from animatelcm.tests.host.training_data import SCHEDULE, data, request, short_runs
 from animatelcm.tests.support import noise_for, randomise, relative_rms, run
-from animatelcm.training.memory import estimate
 from comfy.cldm.cldm import ControlNet
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
@@ -114,10 +112,10 @@ def test_without_a_step_worth_the_name_it_comes_out_as_it_went_in(model, motion,
     assert relative_rms(sample(model, motion, adapted), sample(model, motion, given)) < 1e-4
 
 
-def test_no_teacher_is_in_memory(model, motion, monkeypatch):
+def test_no_teacher_is_in_memory(model, motion):
     """The loop has one UNet, one motion module and one ControlNet, and of the last alone an average."""
     def alive(kind):
-        return sum(isinstance(thing, kind) for thing in gc.get_objects())
+        return sum(issubclass(type(thing), kind) for thing in gc.get_objects())
 
     seen = {}
 
@@ -128,17 +126,13 @@ def test_no_teacher_is_in_memory(model, motion, monkeypatch):
         return []
 
     given = control_net()
-    needs = []
-    monkeypatch.setattr(training, "estimate", lambda *args: needs.append(estimate(*args)) or needs[0])
     before = {kind: alive(kind) for kind in (UNetModel, ControlNet, Trainable)}
     adapt_control_net(model, motion, given, data(hints=True), replace(wanted(), walk=look))
     stage = seen["stage"]
     assert stage.teacher == {}
     assert seen["alive"] == {UNetModel: 1, ControlNet: 1, Trainable: 1}
-    size = sum(weight.numel() * 4 for weight in given.control_model.state_dict().values())
-    assert (needs[0].copies, needs[0].gradients) == (size, size)
-    assert stage.average.keys() == stage.parameters.keys()
-    assert all(name.startswith(PREFIX) and p.grad.abs().sum() > 0 for name, p in stage.parameters.items())
+    assert stage.average.keys() == stage.parameters.keys() == {PREFIX + key for key in given.control_model.state_dict()}
+    assert all(p.grad.abs().sum() > 0 for p in stage.parameters.values())
 
 
 def test_gradient_checkpointing_changes_no_gradient_and_keeps_less(model, motion):
