@@ -31,6 +31,15 @@ def test_a_clip_keeps_to_its_own_layout_and_to_no_other(seed):
     assert layout.layout_iou(torch.full_like(clip, 0.5), own).eq(0).all()
 
 
+def test_too_large_an_object_and_too_small_a_one_keep_to_a_layout_alike():
+    small, big = (world.Scene("blue", "circle", "up", size=size) for size in ("small", "big"))
+    path = world.positions(big)
+    clips, layouts = ([make(scene, path) for scene in (small, big)] for make in (world.draw, layout.hints))
+    area = (world.RADII["small"] / world.RADII["big"]) ** 2
+    for clip, hints in zip(clips, reversed(layouts), strict=True):
+        assert layout.layout_iou(clip, hints).mean().item() == pytest.approx(area, abs=0.05)
+
+
 def test_the_silhouette_is_where_the_object_is():
     scene = world.Scene("red", "star", "up", background="black")
     path = world.positions(scene)
