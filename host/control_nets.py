@@ -52,9 +52,8 @@ def adapt_control_net(model: ModelPatcher, motion: LoadedMotion | None, control:
     """
     check_kind(control)
     with training():
-        weights = whole_weights(control, model)
         setting = prepare(model, motion, data, request)
-        setting.model.control = _network(model, weights, setting.empty.device)
+        setting.model.control = _network(model, whole_weights(control, model), setting.empty.device)
         stage = adaptation_stage(setting, (PREFIX,))
         losses = run_stage(stage, setting, request, model)
         trained = {name.removeprefix(PREFIX): weight for name, weight in stage.average.items()}
