@@ -2,7 +2,8 @@
 
     python dev.py train-demo        about three hours on two cores; killed and started again, it goes on where it was
 
-Then follow what the examples put beside it: "pastel", a LoRA with another palette, and "sway", a motion LoRA.
+Then follow what the examples put beside it: "pastel", a LoRA with another palette, and "sway", a motion LoRA,
+and "layout", a ControlNet.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import styles, world
+from . import layout, styles, world
 from .codec import SCALE, Codec, encode
 from .denoising import (
     WEIGHTS,
@@ -86,8 +87,8 @@ def train_motion(folder: Path, weights: Path, seed: int, steps: int) -> None:
 
 
 STAGES = {"codec": train_codec, "image": train_image, "motion": train_motion, "pastel": styles.train_pastel,
-          "sway": styles.train_sway}
-STEPS = {"codec": 4_000, "image": 14_000, "motion": 6_000, "pastel": 400, "sway": 600}
+          "sway": styles.train_sway, "layout": layout.train_layout}
+STEPS = {"codec": 4_000, "image": 14_000, "motion": 6_000, "pastel": 400, "sway": 600, "layout": 1_500}
 
 
 def main() -> None:

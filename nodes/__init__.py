@@ -3,6 +3,7 @@
 What a node runs is imported when it runs, or every start of ComfyUI would wait for it.
 """
 
+from .adaptation import AdaptControlNet, SaveControlNet
 from .controls import MotionControl
 from .demo import LoadDemoModel
 from .image_to_video import ImageToVideo
@@ -16,5 +17,5 @@ from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, Sav
 NODES = [
     LoadMotionModule, ApplyMotionModule, ImageToVideo, LongVideo, Scheduler, Sampler, LoadDemoModel,
     LoadMotionLoRA, MotionControl, PromptSchedule,
-    DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, SaveMotionModule,
+    DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, AdaptControlNet, SaveMotionModule, SaveControlNet,
 ]
