@@ -20,9 +20,7 @@ from ..training.config import LoopConfig
 from ..training.loop import Stage
 from . import world
 from .codec import SCALE, encode
-
-WEIGHTS = Path(__file__).parent / "weights"
-"""Where the demo model's weights are."""
+from .files import WEIGHTS
 
 
 def train(name: str, network: nn.Module, loss: Callable[[int], Tensor], config: LoopConfig, folder: Path

@@ -22,9 +22,9 @@ from ..training.draws import Examples, Source
 from ..training.loop import Stage
 from . import world
 from .denoising import finished_image_model, frames_of, latents_of, scenes, walk
+from .files import ENCODER, LORA, MODELS, MOTION
 from .obedience import with_lora
 from .stages import arguments
-from .styles import MODELS
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from ..host.motion import LoadedMotion
     from ..host.training import Request
 
-LORA = "loras/AnimateLCM_demo_lora.safetensors"
-MOTION = "animatediff_models/AnimateLCM_demo_t2v.safetensors"
-ENCODER = "animatediff_models/AnimateLCM_demo_i2v.safetensors"
 STEPS = {"lora": 2_000, "motion": 2_000, "encoder": 1_500}
 SCHEDULE = "AnimateLCM text-to-video"
 GUIDANCE = 2.0

@@ -25,9 +25,7 @@ from .denoising import (
     train,
 )
 from .detector import masks
-from .styles import MODELS
-
-FILE = "controlnet/AnimateLCM_demo_layout.safetensors"
+from .files import LAYOUT, MODELS
 
 
 def hints(scene: world.Scene, centres: Tensor) -> Tensor:
@@ -85,6 +83,6 @@ def train_layout(folder: Path, weights: Path, seed: int, steps: int) -> None:
     controlled = Trainable(image.unet, control=control_net)
     trained = train("layout", control_net, lambda step: layout_loss(controlled, image, seed, step),
                     recipe(steps, 1e-3), folder)
-    path = MODELS / FILE
+    path = MODELS / LAYOUT
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({ADDITION: torch.zeros(0), **{key: weight.half().contiguous() for key, weight in trained.items()}}, path)

@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from . import layout, styles, world
 from .codec import SCALE, Codec, encode
 from .denoising import (
-    WEIGHTS,
     ImageModel,
     finished_image_model,
     frames_of,
@@ -29,6 +28,7 @@ from .denoising import (
     scenes,
     train,
 )
+from .files import WEIGHTS
 from .stages import arguments
 
 
