@@ -5,7 +5,7 @@
 
 Samples videos of two lengths with the node Long Video, each in a process of its own, on a UNet and a motion module of
 Stable Diffusion 1.5's layout with stand-in weights, by default of half its channels. Prints one JSON object: what a run
-needs at its peak beyond the loaded model, in MiB, for each number of frames, the ratio of the two, and the same ratio of
+needs at its peak beyond the loaded model, in MiB, for each number of frames, the ratio of the two, and that ratio for
 the whole process. With --images each frame has a reference image of its own.
 
 What grows with the video are its latents, of which ComfyUI holds a few copies, and nothing else.
