@@ -76,11 +76,11 @@ def folder(server: Server) -> Path:
     ("RGB", (517, 333)), ("RGBA", (333, 517)), ("L", (131, 93)), ("LA", (93, 131)), ("P", (100, 7)), ("I;16", (64, 65)),
 ])
 def test_a_picture_of_any_size_and_kind_is_animated(client: ComfyClient, folder: Path, mode: str, size: tuple) -> None:
-    y, x = np.mgrid[:size[1], :size[0]]
-    picture = Image.fromarray((255 * (x + y) / (x + y).max()).astype(np.uint8))
-    name = f"{mode.replace(';', '')}.png"
-    picture.convert("I").point(lambda value: 256 * value).convert("I;16").save(folder / name) if "16" in mode else \
-        picture.convert(mode).save(folder / name)
+    x, y = np.meshgrid(np.linspace(0, 1, size[0]), np.linspace(0, 1, size[1]))
+    deep = mode == "I;16"
+    ramp = ((2**16 - 1 if deep else 255) * (x + y) / 2).astype(np.uint16 if deep else np.uint8)
+    picture, name = Image.fromarray(ramp), f"{mode.replace(';', '')}.png"
+    (picture if deep else picture.convert(mode)).save(folder / name)
     video = frames(client, animated(name, 136, 72))
     assert [frame.shape for frame in video] == [(72, 136, 3)] * FRAMES
 
