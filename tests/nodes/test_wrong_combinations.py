@@ -172,8 +172,8 @@ AT_ONCE = {
     "windows that share all": (lambda kit: long_video(apply(kit), context_overlap=16), "cannot share 16"),
     "windows that leave frames out":
         (lambda kit: long_video(apply(kit), context_overlap=-1), "cannot share fewer than none"),
-    "prompts without frames":
-        (lambda kit: PromptSchedule.execute(object(), "0: x", 0, "linear"), "num_frames is 0; a video has at least 1 frame"),
+    "prompts without frames": (lambda kit: PromptSchedule.execute(object(), "0: x", 0, "linear"),
+                               "num_frames is 0; a video has at least 1 frame"),
     "no steps": (lambda kit: Scheduler.execute(kit.model, 0, 1.0), "steps is 0; expected 1 or more"),
     "more steps than timesteps":
         (lambda kit: Scheduler.execute(apply(kit), 50, 0.4), "this schedule has only 100 timesteps"),
