@@ -4,9 +4,9 @@
     python standalone.py benchmarks.long_video_memory --channels 320 --pixels 512
 
 Samples videos of two lengths with the node Long Video, each in a process of its own, on a UNet and a motion module of
-Stable Diffusion 1.5's layout with stand-in weights, by default of half its channels. Prints one JSON object: what a run
-needs at its peak beyond the loaded model, in MiB, for each number of frames, the ratio of the two, and that ratio for
-the whole process. With --images each frame has a reference image of its own.
+Stable Diffusion 1.5's layout with stand-in weights, by default of half its channels. Prints one JSON object: the peak of
+a run's tensors beyond the loaded model, in MiB for each number of frames, and the ratio of the two. With --images each
+frame has a reference image of its own.
 
 What grows with the video are its latents, of which ComfyUI holds a few copies, and nothing else.
 """
@@ -17,20 +17,22 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
-from .bench import STANDALONE, UNET_CONFIG, build_model, peak_bytes, stand_in_motion
+from .bench import STANDALONE, UNET_CONFIG, build_model, stand_in_motion
 from .fill import fill
 
 FRAMES = (32, 128)
 
 
-def own_need(frames: int, channels: int, pixels: int, images: bool) -> tuple[int, int]:
-    """Sample one step of a video in this process; return the bytes that it needs beyond the model, and in all."""
+def own_need(frames: int, channels: int, pixels: int, images: bool) -> int:
+    """Sample one step of a video in this process; return the bytes of its tensors at the peak."""
     import comfy.sample
-    import psutil
 
     from ..host.long_video import long_video
     from ..host.motion import apply_motion
@@ -40,11 +42,31 @@ def own_need(frames: int, channels: int, pixels: int, images: bool) -> tuple[int
     model, motion = build_model(channels), stand_in_motion(channels)
     moving = with_images(model, motion, latent + 1) if images else apply_motion(model, motion, 1.0, None)
     windowed = long_video(moving, 16, 4, loop=False, freenoise=True)
-    before = torch.cuda.memory_allocated() if torch.cuda.is_available() else psutil.Process().memory_info().rss
-    with torch.inference_mode():
-        comfy.sample.sample(windowed, torch.randn_like(latent), 1, 3.0, "euler", "normal", *conds, latent, seed=0,
-                            disable_pbar=True)
-    return peak_bytes() - before, peak_bytes()
+
+    def run() -> None:
+        with torch.inference_mode():
+            comfy.sample.sample(windowed, torch.randn_like(latent), 1, 3.0, "euler", "normal", *conds, latent, seed=0,
+                                disable_pbar=True)
+
+    return tensor_peak(run)
+
+
+def tensor_peak(run: Callable[[], None]) -> int:
+    """Return the most bytes of tensors that there are at a time while `run` runs, beyond those before it.
+
+    On a CPU they are counted one by one: the process's memory also holds what the allocator has not given back.
+    """
+    if torch.cuda.is_available():
+        # Once before, which loads the model.
+        run()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        run()
+    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
 
 
 def with_images(model, motion, latents: torch.Tensor):
@@ -67,22 +89,17 @@ def main() -> None:
     parser.add_argument("--own", type=int, metavar="FRAMES", help="measure this process's need and print it")
     chosen = parser.parse_args()
     if chosen.own:
-        print(*own_need(chosen.own, chosen.channels, chosen.pixels, chosen.images))
+        print(own_need(chosen.own, chosen.channels, chosen.pixels, chosen.images))
         return
-    needs, wholes = {}, {}
+    needs = {}
     for frames in FRAMES:
         command = [sys.executable, str(STANDALONE), "benchmarks.long_video_memory", *sys.argv[1:], "--own", str(frames)]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        needs[frames], wholes[frames] = map(int, output.split()[-2:])
-        print(f"{frames} frames: {needs[frames] / 2**20:.0f} MiB beyond the model", flush=True)
-    print(json.dumps({"need_mib": {frames: round(need / 2**20) for frames, need in needs.items()},
-                      "ratio": ratio(needs), "process_ratio": ratio(wholes), "channels": chosen.channels,
-                      "pixels": chosen.pixels, "images": chosen.images}))
-
-
-def ratio(bytes_by_frames: dict[int, int]) -> float:
-    """Return the largest over the smallest."""
-    return round(max(bytes_by_frames.values()) / min(bytes_by_frames.values()), 4)
+        needs[frames] = int(output.split()[-1])
+        print(f"{frames} frames: {needs[frames] / 2**20:.0f} MiB of tensors beyond the model", flush=True)
+    print(json.dumps({"tensors_mib": {frames: round(need / 2**20) for frames, need in needs.items()},
+                      "ratio": round(max(needs.values()) / min(needs.values()), 4),
+                      "channels": chosen.channels, "pixels": chosen.pixels, "images": chosen.images}))
 
 
 if __name__ == "__main__":
