@@ -4,9 +4,9 @@
     python standalone.py benchmarks.long_video_memory --channels 320 --pixels 512
 
 Samples videos of two lengths with the node Long Video, each in a process of its own, on a UNet and a motion module of
-Stable Diffusion 1.5's layout with stand-in weights, by default of half its channels. Prints one JSON object: the peak of
-a run's tensors beyond the loaded model, in MiB for each number of frames, and the ratio of the two. With --images each
-frame has a reference image of its own.
+Stable Diffusion 1.5's layout with stand-in weights, by default of half its channels. Prints one JSON object: the peak
+of a run's tensors beyond the loaded model, in MiB for each number of frames, and the ratio of the two. With --images
+each frame has a reference image of its own.
 
 What grows with the video are its latents, of which ComfyUI holds a few copies, and nothing else.
 """
