@@ -12,6 +12,7 @@
     python dev.py obedience                            how well the demo model follows its prompts
     python dev.py paper-table                          the paper's table in miniature, on the demo model
     python dev.py train-demo                           train the demo model anew
+    python dev.py distil-demo                          distil it into one that needs 4 steps
 
 All take these options:
     --host PATH          a ComfyUI folder of your own (or set COMFYUI_PATH); else a pinned one is fetched
@@ -53,6 +54,7 @@ MODULES = {
     "obedience": ("run", "demo.obedience"),
     "paper-table": ("test", "evaluation.paper_table"),
     "train-demo": ("run", "demo.train"),
+    "distil-demo": ("run", "demo.distil"),
 }
 """What other modules do, {command: (what the environment is for, module)}; diffusers and matplotlib come with tests."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
+from ..demo.distil import LORA, MOTION
+from ..demo.styles import MODELS
+
 FEW_STEPS = (1, 2, 4, 8)
 
 
@@ -41,15 +43,15 @@ def methods(motion: Path | None = None, lora: Path | None = None) -> dict[str, M
     """Return the methods of the table by name.
 
     Args:
-        motion: Distilled motion file; by default demo/weights/lcm_motion.safetensors.
-        lora: Distilled spatial LoRA; by default demo/weights/lcm_lora.safetensors.
+        motion: Distilled motion file; by default the demo model's.
+        lora: Distilled spatial LoRA; by default the demo model's.
     """
     baseline = {"cfgs": (1.0, 2.0, 4.0)}
     table = (
         Method("teacher", "euler", "normal", steps=(25,), cfgs=(3.0,)),
         Method("DDIM", "ddim", "normal", **baseline),
         Method("DPM++ 2M", "dpmpp_2m", "normal", **baseline),
-        Method("AnimateLCM", "lcm", "simple", motion=motion or WEIGHTS / "lcm_motion.safetensors",
-               lora=lora or WEIGHTS / "lcm_lora.safetensors"),
+        Method("AnimateLCM", "lcm", "simple", motion=motion or MODELS / MOTION,
+               lora=lora or MODELS / LORA),
     )
     return {method.name: method for method in table}

@@ -21,11 +21,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..demo import world
+from ..demo.denoising import WEIGHTS
 from ..demo.obedience import DemoSampler, Settings
 from .frechet import Reference
 from .intervals import estimate
 from .measure import Figures, measure_run, scenes, sum_up, world_reference
-from .methods import WEIGHTS, Method, methods
+from .methods import Method, methods
 from .report import COLUMNS, Row, plain, plot, table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,8 +135,8 @@ def wall_time_ratio(teacher: DemoSampler, student: DemoSampler, sampler: str, sc
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="*", default=list(methods()), choices=list(methods()))
-    parser.add_argument("--motion", type=Path, help="distilled motion file (demo/weights/lcm_motion.safetensors)")
-    parser.add_argument("--lora", type=Path, help="distilled spatial LoRA (demo/weights/lcm_lora.safetensors)")
+    parser.add_argument("--motion", type=Path, help="another distilled motion file")
+    parser.add_argument("--lora", type=Path, help="another distilled spatial LoRA")
     parser.add_argument("--seeds", type=int, default=3, help="independent runs, for the intervals")
     parser.add_argument("--prompts", type=int, default=32, help="clips of a run")
     parser.add_argument("--search-prompts", type=int, default=16, help="clips for each guidance that is tried")

@@ -11,15 +11,22 @@ MOTION_MODELS, MOTION_LORAS = "animatediff_models", "animatediff_motion_lora"
 EMBEDDED = "demo (embedded)"
 """How the demo model's motion module is listed."""
 DEMO_WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
+DEMO_MODELS = DEMO_WEIGHTS.with_name("models")
+"""Files that go with the demo model, in folders that are named like the host's."""
 
 
 def register_folders() -> None:
-    """Make the host know both folders, under its models folder, for the suffixes of weights alone."""
+    """Make the host know both folders, under its models folder, for the suffixes of weights alone.
+
+    What goes with the demo model is listed behind the user's own files, so that the stock loaders find it.
+    """
     for name in (MOTION_MODELS, MOTION_LORAS):
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
         folders, suffixes = folder_paths.folder_names_and_paths[name]
         # A new id starts without suffixes and would list every file; one from extra_model_paths.yaml does too.
         folder_paths.folder_names_and_paths[name] = (folders, set(suffixes) | set(folder_paths.supported_pt_extensions))
+    for folder in DEMO_MODELS.iterdir():
+        folder_paths.add_model_folder_path(folder.name, str(folder))
 
 
 def motion_files() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import folder_paths
+import torch
 
 from ..motion.files import write_motion_file
 from .motion import LoadedMotion
@@ -23,9 +24,9 @@ def save_motion(motion: LoadedMotion, filename_prefix: str) -> Path:
     return path
 
 
-def write_motion(motion: LoadedMotion, path: Path) -> None:
-    """Write a motion module, with its image encoder if it has one, in the precision it has."""
-    dtype = next(motion.patcher.model.parameters()).dtype
+def write_motion(motion: LoadedMotion, path: Path, dtype: torch.dtype | None = None) -> None:
+    """Write a motion module, with its image encoder if it has one, in the precision it has or in another."""
+    dtype = dtype or next(motion.patcher.model.parameters()).dtype
     weights, encoder = ({key: weight.to(dtype) for key, weight in weights_of(patcher).items()} if patcher else None
                         for patcher in (motion.patcher, motion.encoder))
     write_motion_file(path, weights, motion.family, motion.schedule, motion.config, encoder,

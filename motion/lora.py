@@ -108,6 +108,26 @@ def changes(lora: MotionLora, shapes: Mapping[str, Size]) -> list[Change]:
     return found
 
 
+def export(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a motion LoRA file in AnimateDiff's format (Guo et al. 2023), which has no alpha.
+
+    Args:
+        weights: `<layer>.down.weight`, rank by inputs, and `<layer>.up.weight`, outputs by rank, for layers of
+            MotionModule's attention; their product is what is added.
+    """
+    tensors = {}
+    for key, down in weights.items():
+        layer, _, kind = key.partition(".down.")
+        if not kind:
+            continue
+        names = ANIMATEDIFF.file_keys(f"{layer}.weight")
+        # q, k and v are one layer here and three in the file: they share what goes down.
+        for name, up in zip(names, weights[f"{layer}.up.weight"].chunk(len(names)), strict=True):
+            name = name.removesuffix(".weight").removesuffix(".0").replace(".to_", ".processor.to_")
+            tensors[f"{name}_lora.down.weight"], tensors[f"{name}_lora.up.weight"] = down.clone(), up.clone()
+    return tensors
+
+
 def _places(shapes: Mapping[str, Size]) -> dict[str, tuple[str, int, int]]:
     """Return where each layer lies by every name that files give it: the key, which of its parts, and how many."""
     found = {}

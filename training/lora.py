@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -52,16 +52,21 @@ def inject(network: nn.Module, names: Mapping[str, str], config: LoRAConfig, see
     Raises:
         ValueError: Not a single layer is one of those.
     """
-    chosen = {name: network.get_submodule(name) for name, diffusers in sorted(names.items())
-              if TARGETS.fullmatch(diffusers)}
+    chosen = [name for name, diffusers in sorted(names.items()) if TARGETS.fullmatch(diffusers)]
     if not chosen:
         raise ValueError("no layer of the network is one that a LoRA is trained for; its names have to be those of "
                          "the UNet of Stable Diffusion")
+    return replace_layers(network, chosen, config, seed)
+
+
+def replace_layers(network: nn.Module, chosen: Iterable[str], config: LoRAConfig, seed: int = 0
+                   ) -> dict[str, LoRALayer]:
+    """Put LoRA layers into `network` in place of the layers named; return them by the same names."""
     layers = {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for name, layer in chosen.items():
-            layers[name] = LoRALayer(layer, config)
+        for name in chosen:
+            layers[name] = LoRALayer(network.get_submodule(name), config)
             parent, _, last = name.rpartition(".")
             setattr(network.get_submodule(parent), last, layers[name])
     return layers

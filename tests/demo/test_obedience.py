@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from animatelcm.demo.denoising import WEIGHTS
 from animatelcm.demo.obedience import DemoSampler, Settings, with_lora
-from animatelcm.evaluation.methods import WEIGHTS
 from animatelcm.host import tiny
 from animatelcm.host.tiny import load_demo_model
 from animatelcm.host.trainable import layer_names

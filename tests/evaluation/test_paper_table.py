@@ -50,7 +50,8 @@ def test_files_of_ours_are_asked_for_by_name(tmp_path):
     assert ours.missing == ["my_motion.safetensors", "my_lora.safetensors"]
     (tmp_path / "my_lora.safetensors").touch()
     assert ours.missing == ["my_motion.safetensors"]
-    assert {path.name for path in methods()["AnimateLCM"].files} == {"lcm_motion.safetensors", "lcm_lora.safetensors"}
+    assert {path.name for path in methods()["AnimateLCM"].files} == {
+        "AnimateLCM_demo_t2v.safetensors", "AnimateLCM_demo_lora.safetensors"}
     assert all(not method.missing for name, method in methods().items() if name != "AnimateLCM")
 
 

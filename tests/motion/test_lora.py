@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 from animatelcm.motion.files import MotionFileError
-from animatelcm.motion.lora import changes, read_motion_lora
+from animatelcm.motion.lora import changes, export, read_motion_lora
 from animatelcm.motion.module import MotionConfig, MotionModule
 from animatelcm.tests.motion import loras_by_hand as by_hand
 from animatelcm.tests.motion.files_by_hand import T2V, save
@@ -141,3 +141,18 @@ def test_what_cannot_be_applied_in_full_is_refused(tmp_path, tensors, metadata, 
     with pytest.raises(MotionFileError, match=rf"(?s)^some\.safetensors .*{told}") as error:
         read_motion_lora(save(tmp_path / "some.safetensors", tensors, metadata))
     assert len(str(error.value)) < 700
+
+
+def test_an_exported_lora_adds_what_was_trained(tmp_path):
+    layers = [key.removesuffix(".weight") for key in SHAPES if key.endswith(("to_qkv.weight", "to_out.weight"))]
+    trained = {}
+    for layer in layers:
+        rows, columns = SHAPES[f"{layer}.weight"]
+        trained[f"{layer}.down.weight"], trained[f"{layer}.up.weight"] = torch.randn(3, columns), torch.randn(rows, 3)
+    tensors = export(trained)
+    assert f"{Q.replace('.to_q', '.processor.to_q_lora.down.weight')}" in tensors
+    found = deltas(save(tmp_path / "exported.safetensors", tensors))
+    assert found.keys() == {f"{layer}.weight" for layer in layers}
+    for layer in layers:
+        torch.testing.assert_close(found[f"{layer}.weight"],
+                                   trained[f"{layer}.up.weight"] @ trained[f"{layer}.down.weight"])

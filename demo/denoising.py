@@ -1,0 +1,176 @@
+"""The plain denoising objective on the world: the data of a step, the losses, and the walk through the steps.
+
+Every step draws its data from its own number, so a resumed run sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ..training import ema, loop
+from ..training.config import LoopConfig
+from ..training.loop import Stage
+from . import world
+from .codec import SCALE, encode
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Where the demo model's weights are."""
+
+
+def train(name: str, network: nn.Module, loss: Callable[[int], Tensor], config: LoopConfig, folder: Path
+          ) -> dict[str, Tensor]:
+    """Train all of `network`, from its checkpoint in `folder` if there is one; return the averaged weights."""
+    parameters = dict(network.named_parameters())
+    stage = Stage(name, parameters, loss, parameters, ema.copies(parameters))
+    walk(name, stage, config, folder)
+    return stage.average
+
+
+def walk(name: str, stage: Stage, config: LoopConfig, folder: Path) -> list[float]:
+    """Run a stage to its end, from its checkpoint in `folder` if there is one; return the losses of this session."""
+    bar, smooth, losses = tqdm(total=config.steps, desc=name, mininterval=5), None, []
+    with bar:
+        for report in loop.train(stage, config, folder / f"{name}.pt"):
+            smooth = report.loss if smooth is None else 0.98 * smooth + 0.02 * report.loss
+            losses.append(report.loss)
+            # A resumed run begins where it was.
+            bar.initial = bar.initial if bar.n else report.step - 1
+            bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
+            bar.update(report.step - bar.n)
+    return losses
+
+
+def recipe(steps: int, learning_rate: float, average: float = 0.999) -> LoopConfig:
+    """Return how the demo is trained: the rate falls to zero, and the averaged weights are the result."""
+    return LoopConfig(steps, learning_rate, rate="cosine", warmup=100, betas=(0.9, 0.99), weight_decay=1e-3,
+                      ema=average, ema_warmup=True)
+
+
+# The data of a step.
+
+def scenes(seed: int, step: int, count: int) -> tuple[list[world.Scene], random.Random]:
+    rng = random.Random(f"{seed} {step}")
+    return [world.random_scene(rng) for _ in range(count)], rng
+
+
+def frames_of(batch: Iterable[world.Scene], rng: random.Random) -> Tensor:
+    """Draw one random frame of each scene: (b, 3, h, w), 0 to 1."""
+    drawn = []
+    for scene in batch:
+        centres = world.positions(scene)
+        moment = rng.randrange(len(centres))
+        drawn.append(world.draw(scene, centres[moment:moment + 1]))
+    return torch.cat(drawn)
+
+
+def captions_of(batch: Iterable[world.Scene], rng: random.Random) -> list[str]:
+    """Say what the scenes show; one in ten stays unsaid, for guidance."""
+    return ["" if rng.random() < 0.1 else world.caption(scene, rng) for scene in batch]
+
+
+def generator(seed: int, step: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed * 10_000_019 + step)
+
+
+# The losses.
+
+def denoising_loss(network: Callable[[Tensor, Tensor, Tensor], Tensor], latent: Tensor, context: Tensor,
+                   timesteps: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
+    """Mean squared error of the predicted v at `timesteps` (Salimans & Ho 2022).
+
+    Args:
+        network: From z (b c h w), timesteps (b,) and context (b n d) to v.
+        latent: Clean latents in the UNet's scale, (b, c, h, w).
+        timesteps: Training timesteps, 0 to 999, (b,).
+    """
+    alpha = alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+    z = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
+    v = alpha.sqrt() * noise - (1 - alpha).sqrt() * latent
+    return F.mse_loss(network(z, timesteps.float(), context).float(), v)
+
+
+def alphas_cumprod() -> Tensor:
+    """Return AnimateDiff's schedule, linear in beta, for 1000 timesteps."""
+    return (1 - torch.linspace(0.00085, 0.012, 1000, dtype=torch.float64)).cumprod(0).float()
+
+
+ALPHAS_CUMPROD = alphas_cumprod()
+
+
+class ImageModel(nn.Module):
+    """The image model and its text encoder, trained together."""
+
+    def __init__(self, unet: nn.Module, text: nn.Module, tokenise: Callable[[str], list[int]]) -> None:
+        super().__init__()
+        self.unet, self.text, self.tokenise = unet, text, tokenise
+
+    def context(self, captions: list[str]) -> Tensor:
+        return self.text(torch.tensor([self.tokenise(caption) for caption in captions]))[0]
+
+
+def finished_image_model(weights: Path = WEIGHTS) -> ImageModel:
+    """Return the image model with its stored weights, frozen."""
+    from ..host import tiny
+
+    image = ImageModel(tiny.new_unet(0), tiny.new_text_model(0), tiny.tokenise).requires_grad_(False).eval()
+    for part in ("unet", "text"):
+        stored = load_file(weights / f"{part}.safetensors")
+        getattr(image, part).load_state_dict({name: weight.float() for name, weight in stored.items()})
+    return image
+
+
+def latents_of(frames: Tensor) -> Tensor:
+    """Return the latents, in the UNet's scale, of frames with values 0 to 1."""
+    return encode(frames * 2 - 1) * SCALE
+
+
+def image_loss(model: ImageModel, seed: int, step: int, batch: int = 16,
+               style: Callable[[Tensor], Tensor] = lambda frames: frames) -> Tensor:
+    """The denoising loss of single frames, with every tenth caption left empty.
+
+    Args:
+        style: Changes frames b c h w, values 0 to 1.
+    """
+    chosen, rng = scenes(seed, step, batch)
+    random_numbers = generator(seed, step)
+    latent = latents_of(style(frames_of(chosen, rng)))
+    captions = captions_of(chosen, rng)
+    timesteps = torch.randint(0, 1000, (batch,), generator=random_numbers)
+    noise = torch.randn(latent.shape, generator=random_numbers)
+    return denoising_loss(model.unet, latent, model.context(captions), timesteps, noise, ALPHAS_CUMPROD)
+
+
+def motion_loss(image: ImageModel, options: dict, seed: int, step: int, clips: int = 2,
+                render: Callable[[world.Scene], Tensor] = world.render) -> Tensor:
+    """The denoising loss of whole clips: one timestep a clip, independent noise a frame.
+
+    Half of the timesteps are drawn by the fifth power of their number: sixteen frames together give the path away
+    early, so that words can decide it only where the noise is nearly everything. The other half are drawn evenly:
+    without them the last steps would leave specks, and colours that flicker.
+
+    Args:
+        options: The UNet's transformer_options, with the motion module in them.
+        render: Draws a scene's clip, f c h w, values 0 to 1.
+    """
+    chosen, rng = scenes(seed, step, clips)
+    random_numbers = generator(seed, step)
+    latent = latents_of(torch.cat([render(scene) for scene in chosen]))
+    captions = captions_of(chosen, rng)
+    drawn, noisy = torch.rand(2, clips, generator=random_numbers)
+    timesteps = (torch.where(noisy < 0.5, drawn, drawn ** (1 / 6)) * 1000).long().repeat_interleave(world.FRAMES)
+    noise = torch.randn(latent.shape, generator=random_numbers)
+    with torch.no_grad():
+        context = image.context(captions).repeat_interleave(world.FRAMES, dim=0)
+
+    def denoise(z: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        return image.unet(z, t, c, transformer_options=dict(options))
+
+    return denoising_loss(denoise, latent, context, timesteps, noise, ALPHAS_CUMPROD)

@@ -1,0 +1,146 @@
+"""Distil the demo model into one that needs four steps and no guidance, with this pack's own training.
+
+    python dev.py distil-demo        killed and started again, it goes on where it was
+
+Stage "lora" is the spatial LoRA, "motion" the motion module with it, "encoder" its image encoder without a teacher.
+Every step draws its scenes from its own number; no picture is seen twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..training.config import DistillationConfig, LoopConfig, LoRAConfig, TrainingConfig
+from ..training.draws import Examples, Source
+from ..training.loop import Stage
+from . import world
+from .denoising import finished_image_model, frames_of, latents_of, scenes, walk
+from .obedience import with_lora
+from .styles import MODELS
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+    from ..host.motion import LoadedMotion
+    from ..host.training import Request
+
+LORA = "loras/AnimateLCM_demo_lora.safetensors"
+MOTION = "animatediff_models/AnimateLCM_demo_t2v.safetensors"
+ENCODER = "animatediff_models/AnimateLCM_demo_i2v.safetensors"
+STEPS = {"lora": 2_000, "motion": 2_000, "encoder": 1_500}
+SCHEDULE = "AnimateLCM text-to-video"
+GUIDANCE = 2.0
+"""The teacher's w: the demo's cfg of 3, less one."""
+
+
+@dataclass(frozen=True)
+class WorldData:
+    """Frames or clips of the world without end, as the host's training takes its data."""
+
+    context: Callable[[list[str]], Tensor]
+    """Encodes captions, b n d."""
+
+    def source(self, model: ModelPatcher, config: TrainingConfig, device: torch.device) -> Source:
+        """Return the batches of a run."""
+        def batch(number: int) -> Examples:
+            chosen, rng = scenes(config.seed, number, config.batch)
+            context = self.context([world.caption(scene, rng) for scene in chosen])
+            if config.num_frames == 1:
+                return Examples(latents_of(frames_of(chosen, rng)), context)
+            return Examples(torch.stack([latents_of(world.render(scene)) for scene in chosen]), context)
+        return batch
+
+    def empty(self) -> Tensor:
+        """Return the encoded empty caption, 1 n d."""
+        return self.context([""])
+
+
+def settings(stage: str, steps: int, seed: int) -> TrainingConfig:
+    """Return how a stage is trained: guidance is the demo's own, and the rate falls to zero."""
+    rates, image = {"image": 2e-3, "motion": 5e-4, "adapt": 1e-3}, stage == "image"
+    loop = LoopConfig(steps, rates[stage], rate="cosine", warmup=min(50, steps // 2), weight_decay=0.0, save_every=100)
+    return TrainingConfig(
+        stage, loop, DistillationConfig(w_min=GUIDANCE, w_max=GUIDANCE), LoRAConfig(rank=32, alpha=32.0),
+        batch=16 if image else 1, num_frames=1 if image else world.FRAMES, width=world.SIZE, height=world.SIZE,
+        gradient_checkpointing=False, seed=seed)
+
+
+def distil_lora(request: Request, data: WorldData, models: Path) -> None:
+    """Stage one: a spatial LoRA."""
+    from ..host.tiny import load_demo_model
+    from ..host.training import distil_spatial_lora
+
+    lora, _ = distil_spatial_lora(load_demo_model()[0], data, request)
+    path = models / LORA
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: tensor.half() for key, tensor in lora.items()}, path)
+
+
+def distil_motion(request: Request, data: WorldData, models: Path) -> None:
+    """Stage two: the motion module, with that LoRA in the student."""
+    from ..host.folders import EMBEDDED, motion_path
+    from ..host.motion import load_motion
+    from ..host.tiny import load_demo_model
+    from ..host.training import distil_motion_module
+
+    teacher = load_motion(motion_path(EMBEDDED))
+    lora = {key: tensor.float() for key, tensor in load_file(models / LORA).items()}
+    motion, _, _ = distil_motion_module(load_demo_model()[0], teacher, lora, data, request)
+    _write(motion, models / MOTION)
+
+
+def train_encoder(request: Request, data: WorldData, models: Path) -> None:
+    """Stage three: an image encoder for the few-step motion module, which is trained on with it."""
+    from ..host.motion import load_motion
+    from ..host.tiny import load_demo_model
+    from ..host.training import train_image_encoder
+
+    few_step = with_lora(load_demo_model()[0], models / LORA)
+    motion, _ = train_image_encoder(few_step, load_motion(models / MOTION), True, data, request)
+    _write(motion, models / ENCODER)
+
+
+def _write(motion: LoadedMotion, path: Path) -> None:
+    from ..host.saving import write_motion
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_motion(replace(motion, name=path.name), path, torch.float16)
+
+
+STAGES = {"lora": ("image", distil_lora), "motion": ("motion", distil_motion), "encoder": ("adapt", train_encoder)}
+"""Stages by name, with the kind of training that each is."""
+
+
+def main() -> None:
+    from ..host.training import Request
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("stages", nargs="*", default=list(STAGES), choices=list(STAGES))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path("output") / "distil-demo", help="where checkpoints go")
+    parser.add_argument("--models", type=Path, default=MODELS, help="where finished files go")
+    for name, steps in STEPS.items():
+        parser.add_argument(f"--{name}-steps", type=int, default=steps)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    data = WorldData(finished_image_model().context)
+    for name in arguments.stages:
+        kind, run = STAGES[name]
+        config = settings(kind, getattr(arguments, f"{name}_steps"), arguments.seed)
+
+        def through(stage: Stage, config: TrainingConfig, name: str = name) -> list[float]:
+            return walk(name, stage, config.loop, arguments.folder)
+
+        run(Request(config, SCHEDULE, name, preview_every=0, tell=print, walk=through), data, arguments.models)
+
+
+if __name__ == "__main__":
+    main()
