@@ -22,6 +22,8 @@ def sampling(model: str, seed: int, steps: int, frames: int) -> dict[str, Any]:
         "module": node("AnimateLCM_LoadMotionModule", motion_file="demo (embedded)"),
         "motion": node("AnimateLCM_ApplyMotionModule", model=["demo", 0], motion_module=["module", 0],
                        motion_strength=1.0, schedule="auto"),
+        "long": node("AnimateLCM_LongVideo", model=["motion", 0], context_length=8, context_overlap=2, loop=False,
+                     freenoise=True),
         "text": node("CLIPTextEncode", clip=["demo", 1], text="a red square"),
         "latent": node("EmptyLatentImage", width=64, height=64, batch_size=frames),
         "sampled": node("KSampler", model=[model, 0], positive=["text", 0], negative=["text", 0],
@@ -37,9 +39,9 @@ def latents(client: ComfyClient, seed: int) -> Tensor:
     return load(client.fetch_file(saved))["latent_tensor"]
 
 
-def interrupt(client: ComfyClient) -> None:
+def interrupt(client: ComfyClient, model: str = "motion") -> None:
     """Sample a video and POST /interrupt in the middle."""
-    prompt = sampling("motion", 0, steps=500, frames=16)
+    prompt = sampling(model, 0, steps=500, frames=16)
     prompt_id = client.queue(prompt)
 
     def stop(progress: Progress) -> None:
@@ -51,13 +53,17 @@ def interrupt(client: ComfyClient) -> None:
         client.wait(prompt_id, prompt, stop)
 
 
+def interrupt_in_a_window(client: ComfyClient) -> None:
+    interrupt(client, "long")
+
+
 def fail(client: ComfyClient) -> None:
     """Ask for more frames than the module knows, which only the sampling can find out."""
     with pytest.raises(RunError, match=r"65 frames.*at most 64.*Long Video"):
         client.run(sampling("motion", 0, steps=2, frames=65))
 
 
-@pytest.mark.parametrize("break_off", [interrupt, fail])
+@pytest.mark.parametrize("break_off", [interrupt, interrupt_in_a_window, fail])
 def test_model_is_the_same_afterwards(client: ComfyClient, break_off) -> None:
     before = latents(client, seed=1)
     break_off(client)
