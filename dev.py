@@ -11,6 +11,7 @@
     python dev.py gallery [NAME ...]                   run every example workflow, and keep a picture of each
     python dev.py obedience                            how well the demo model follows its prompts
     python dev.py paper-table                          the paper's table in miniature, on the demo model
+    python dev.py training-memory                      what training needs at full size, against the estimate
     python dev.py train-demo                           train the demo model anew
     python dev.py distil-demo                          distil it into one that needs 4 steps
 
@@ -53,6 +54,7 @@ MODULES = {
     "gallery": ("run", "dev_tools.gallery"),
     "obedience": ("run", "demo.obedience"),
     "paper-table": ("test", "evaluation.paper_table"),
+    "training-memory": ("run", "benchmarks.training_memory"),
     "train-demo": ("run", "demo.train"),
     "distil-demo": ("run", "demo.distil"),
 }

@@ -21,8 +21,8 @@ import standalone
 
 ARGUMENTS = ("stage", "preset", "data", "model", "motion", "lora", "control_net", "schedule", "name", "output")
 NUMBERS = {"steps": ("loop", int), "learning_rate": ("loop", float), "accumulation": ("loop", int),
-           "seed": ("training", int), "batch": ("training", int), "num_frames": ("training", int),
-           "height": ("training", int), "width": ("training", int)}
+           "save_every": ("loop", int), "seed": ("training", int), "batch": ("training", int),
+           "num_frames": ("training", int), "height": ("training", int), "width": ("training", int)}
 """Numbers that can be given as arguments: {name: (table of the TOML file, type)}."""
 
 

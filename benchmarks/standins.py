@@ -38,7 +38,7 @@ def checkpoint_shapes() -> Shapes:
     text_config = json.loads(Path(comfy.sd1_clip.__file__).with_name("sd1_clip_config.json").read_text("utf-8"))
     with torch.device("meta"):
         parts = {
-            "model.diffusion_model.": _unet(),
+            "model.diffusion_model.": bare_unet(),
             "first_stage_model.": AutoencoderKL(ddconfig=VAE_CONFIG, embed_dim=4),
             "cond_stage_model.transformer.": comfy.clip_model.CLIPTextModel(
                 text_config, torch.float32, "meta", comfy.ops.disable_weight_init),
@@ -49,7 +49,8 @@ def checkpoint_shapes() -> Shapes:
     return shapes
 
 
-def _unet():
+def bare_unet():
+    """Return the UNet of Stable Diffusion 1.5 without weights, on the meta device."""
     import comfy.ops
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
@@ -86,7 +87,7 @@ def lora_shapes() -> Shapes:
     """Return the tensors of a LoRA of every matrix and convolution of the UNet, with kohya's keys."""
     import comfy.utils
 
-    weights = _unet().state_dict()
+    weights = bare_unet().state_dict()
     shapes = {}
     for name, key in comfy.utils.unet_to_diffusers(UNET_CONFIG).items():
         # The host's table also names the parts that only some resnets have.

@@ -18,9 +18,9 @@ MUTED, BYPASSED = 2, 4
 NOTES = ("Note", "MarkdownNote")
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR")
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
+SEEDS = ("seed", "noise_seed")
 # Options of an input for which the editor shows, and saves, one more widget.
 COMPANIONS = ("control_after_generate", "image_upload", "video_upload", "audio_upload")
-SEEDS = ("seed", "noise_seed")
 PROMPT_SCHEDULE = "AnimateLCM_PromptSchedule"
 
 
@@ -166,11 +166,18 @@ def _read_widgets(rest: Iterator[tuple[int, Any]], described: dict[str, Any],
         keys = [choice["key"] for choice in choices] if kind == DYNAMIC_COMBO else choices
         place, value = next(rest, (None, options.get("default", keys[0] if keys else None)))
         yield prefix + name, place, value
-        if any(options.get(companion) for companion in COMPANIONS):
+        if _has_companion(name, kind, options):
             next(rest, None)
         if kind == DYNAMIC_COMBO:
             chosen = next((choice for choice in choices if choice["key"] == value), {"inputs": {}})
             yield from _read_widgets(rest, chosen["inputs"], f"{prefix}{name}.")
+
+
+def _has_companion(name: str, kind: Any, options: dict[str, Any]) -> bool:
+    """Say whether the editor shows, and saves, one more widget behind an input's own."""
+    # A number of such a name is a seed to the editor, unless the node says that it is none.
+    known = {"control_after_generate": kind == "INT" and name in SEEDS} | options
+    return any(known.get(companion) for companion in COMPANIONS)
 
 
 def _each(described: dict[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:

@@ -4,7 +4,8 @@
 
 Workflows of the demo model run as they are. Those for real checkpoints run with seeded stand-ins for the files
 (benchmarks.standins, 4.5 GB, written once) on few small frames: that shows that they run, but their pictures show
-nothing, so no sheet is kept. The last line is one JSON object, {workflow: seconds, or what went wrong}.
+nothing, so no sheet is kept. Those that train come first and leave no picture; run again, they find their checkpoints
+finished. The last line is one JSON object, {workflow: seconds, or what went wrong}.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ THUMBNAIL = 4
 """Frames side by side on a thumbnail."""
 
 
-def run(client: ComfyClient, prompt: dict, seed: int | None, show_progress: tqdm) -> Path:
-    """Run a prompt and return its video, a file that the caller owns.
+def run(client: ComfyClient, prompt: dict, seed: int | None, show_progress: tqdm) -> Path | None:
+    """Run a prompt and return its video, a file that the caller owns; None where it is not to save one.
 
     Raises:
         RunError: The run failed, or saved no video.
@@ -54,7 +55,9 @@ def run(client: ComfyClient, prompt: dict, seed: int | None, show_progress: tqdm
     videos = [entry for entry in saved_files(client.run(prompt, on_progress=show))
               if Path(entry["filename"]).suffix in (".mp4", ".webm")]
     if not videos:
-        raise RunError("the workflow saved no video")
+        if any(node["class_type"] == "SaveVideo" for node in prompt.values()):
+            raise RunError("the workflow saved no video")
+        return None
     folder = Path(tempfile.mkdtemp())
     return client.download(videos[-1], folder / videos[-1]["filename"])
 
@@ -84,9 +87,10 @@ def run_example(client: ComfyClient, path: Path, seed: int | None, bar: tqdm) ->
     except (RunError, WorkflowError) as error:
         return str(error)
     seconds = round(time.monotonic() - started, 1)
-    if demo:
-        keep_pictures(path.stem, video)
-    shutil.rmtree(video.parent)
+    if video is not None:
+        if demo:
+            keep_pictures(path.stem, video)
+        shutil.rmtree(video.parent)
     return seconds
 
 
@@ -100,7 +104,8 @@ def main() -> None:
     stop_on_signals()
     if unknown := set(options.names) - set(known):
         parser.error(f"no example workflow is named {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    names = options.names or list(known)
+    # Another example samples with what those that train have saved.
+    names = sorted(options.names or known, key=lambda name: not name.startswith("train_"))
     host = Path(os.environ["COMFYUI_PATH"]).resolve()
     stand_ins = any(DEMO_NODE not in known[name].read_text(encoding="utf-8") for name in names)
     base = full_size.prepare(host) if stand_ins else ROOT / ".dev" / "gallery"

@@ -52,7 +52,7 @@ def make_base(base: Path, packs: dict[str, Path], inputs: Path | None = None) ->
     """Make the folder where a server keeps its files, with the packs, {name: folder}, linked into it, and no others.
 
     Args:
-        inputs: Folder of pictures and clips that workflows load; they are copied.
+        inputs: Folder of pictures, clips and datasets that workflows load; they are copied.
     """
     for name in ("custom_nodes", "models", "input", "output", "temp", "user"):
         (base / name).mkdir(parents=True, exist_ok=True)
@@ -63,8 +63,8 @@ def make_base(base: Path, packs: dict[str, Path], inputs: Path | None = None) ->
     for name, folder in packs.items():
         if not (links / name).exists():
             _link(links / name, folder.resolve())
-    for file in inputs.iterdir() if inputs is not None else ():
-        shutil.copy(file, base / "input")
+    if inputs is not None:
+        shutil.copytree(inputs, base / "input", dirs_exist_ok=True)
     return base
 
 

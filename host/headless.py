@@ -108,6 +108,10 @@ def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage,
     if options.stage == "image":
         lora, _ = distil_spatial_lora(loaded.model, data, request)
         return lambda path: _write_lora(path, lora)
+    lora = None if options.lora is None else comfy.utils.load_torch_file(str(options.lora), safe_load=True)
+    if options.stage == "adapt" and lora is not None:
+        # The few-step model is what is adapted to: its LoRA is part of it.
+        loaded = replace(loaded, model=comfy.sd.load_lora_for_models(loaded.model, None, lora, 1.0, 0.0)[0])
     motion = load_motion(motion_path(EMBEDDED) if options.motion == DEMO else options.motion)
     if options.control_net is not None:
         control, _ = adapt_control_net(loaded.model, motion, _control_net(options.control_net), data, request)
@@ -115,7 +119,6 @@ def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage,
     if options.stage == "adapt":
         trained, _ = train_image_encoder(loaded.model, motion, True, data, request)
         return lambda path: _write_motion(path, trained)
-    lora = None if options.lora is None else comfy.utils.load_torch_file(str(options.lora), safe_load=True)
     trained, lora, _ = distil_motion_module(loaded.model, motion, lora, data, request)
     return lambda path: _write_motion(path, trained)
 

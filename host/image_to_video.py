@@ -23,12 +23,11 @@ from ..samplers.schedules import Schedule
 from .fit import BLOCKS_PER_LEVEL, check_fit
 from .inserts import AfterBlock, Block
 from .motion import KEY, LoadedMotion, apply_motion
+from .sizes import LATENT_CELL
 from .windows import frames_of_clip
 
 ENCODERS = f"{KEY}.encoders"
 """Names the encoders among the additional models of a MODEL, and our wrapper around a run."""
-LATENT_CELL = 8
-"""Pixels along each side of a latent pixel of Stable Diffusion 1.5."""
 
 
 class KeptFeatures:

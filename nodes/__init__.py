@@ -12,10 +12,12 @@ from .motion import ApplyMotionModule, LoadMotionModule
 from .motion_lora import LoadMotionLoRA
 from .prompts import PromptSchedule
 from .sampling import Sampler, Scheduler
+from .spatial_lora import LoadSpatialLoRA
 from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, SaveMotionModule
 
 NODES = [
     LoadMotionModule, ApplyMotionModule, ImageToVideo, LongVideo, Scheduler, Sampler, LoadDemoModel,
     LoadMotionLoRA, MotionControl, PromptSchedule,
     DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, AdaptControlNet, SaveMotionModule, SaveControlNet,
+    LoadSpatialLoRA,
 ]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host.control_nets import adapt_control_net, save_control_net
-from ..host.dataset import Data
 from ..host.display import show_text
 from .motion import MotionModuleSocket
 from .training import CATEGORY, LOSS_OUTPUTS, data_inputs, frames_input, request_from, run_inputs
@@ -45,6 +43,9 @@ class AdaptControlNet(io.ComfyNode):
     @classmethod
     def execute(cls, model, control_net, latents, positive, negative, hints, num_frames, motion_module=(None,),
                 **settings) -> io.NodeOutput:
+        from ..host.control_nets import adapt_control_net
+        from ..host.dataset import Data
+
         motion = motion_module[0]
         request = request_from(cls, "adapt", settings, num_frames[0] if motion is not None else 1)
         data = Data(latents, positive, negative[0], hints)
@@ -75,6 +76,8 @@ class SaveControlNet(io.ComfyNode):
 
     @classmethod
     def execute(cls, control_net, filename_prefix: str) -> io.NodeOutput:
+        from ..host.control_nets import save_control_net
+
         path = save_control_net(control_net, filename_prefix)
         show_text(cls, f"saved as {path.name}")
         return io.NodeOutput()

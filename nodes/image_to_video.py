@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from ..host.display import show_text
-from ..host.image_to_video import LATENT_CELL, apply_image_to_video, check_animates, fit_images
+from ..host.sizes import LATENT_CELL
 from .motion import MotionModuleSocket, chosen_schedule, schedule_input, strength_input
 
 LEVELS = ("level_1_weight", "level_2_weight", "level_3_weight", "level_4_weight")
@@ -70,6 +70,8 @@ class ImageToVideo(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, vae, reference_image, width: int, height: int, num_frames: int,
                 motion_scale: float, motion_strength: float, schedule: str, **weights: float) -> io.NodeOutput:
+        from ..host.image_to_video import apply_image_to_video, check_animates, fit_images
+
         check_animates(model, motion_module)
         _check(width, height, num_frames, len(reference_image))
         images, fitted = fit_images(reference_image, width, height)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io
 
-from ..host.dataset import Data
 from ..host.display import show_text
-from ..host.saving import save_motion
-from ..host.training import (
-    Request,
-    configure,
-    distil_motion_module,
-    distil_spatial_lora,
-    train_image_encoder,
-)
 from ..samplers.schedules import SCHEDULES
 from ..training.config import INITS, PRESETS
 from .motion import MotionModuleSocket
+
+if TYPE_CHECKING:
+    from ..host.training import Request
 
 CATEGORY = "AnimateLCM/training"
 LoraSocket, LossSocket = io.Custom("LORA_MODEL"), io.Custom("LOSS_MAP")
@@ -55,7 +51,8 @@ def run_inputs(default_name: str, schedule: str) -> list[io.Input]:
             tooltip="Rate of the optimiser (AdamW), 0 to 1, without unit. 0 takes the preset's, which is recommended; "
                     "halve it where the loss rises."),
         io.Int.Input(
-            "seed", default=0, min=0, max=2**32 - 1,
+            # Without the editor's "control after generate", whose new seed for each queued run no resume would survive.
+            "seed", default=0, min=0, max=2**32 - 1, control_after_generate=False,
             tooltip="Decides the data and the noise of every step, 0 to 4294967295; any will do."),
         io.Int.Input(
             "preview_every", default=100, min=0, max=MOST,
@@ -85,6 +82,8 @@ def request_from(cls: type[io.ComfyNode], stage: str, settings: dict, num_frames
     """Return what the sockets of `run_inputs` ask for; the node takes lists, so each is a list of one."""
     name, preset, steps, learning_rate, seed, preview_every, schedule = (settings[key][0] for key in (
         "name", "preset", "steps", "learning_rate", "seed", "preview_every", "schedule"))
+    from ..host.training import Request, configure
+
     config = configure(stage, preset, steps, learning_rate, seed, num_frames)
     return Request(config, schedule, name, preview_every, tell=lambda text: show_text(cls, text))
 
@@ -114,6 +113,9 @@ class DistillSpatialLoRA(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, latents, positive, negative, **settings) -> io.NodeOutput:
+        from ..host.dataset import Data
+        from ..host.training import distil_spatial_lora
+
         request = request_from(cls, "image", settings)
         lora, losses = distil_spatial_lora(model[0], Data(latents, positive, negative[0]), request)
         return io.NodeOutput(lora, {"loss": losses}, len(losses))
@@ -137,8 +139,9 @@ class DistillMotionModule(io.ComfyNode):
                 *data_inputs("clips", "each"),
                 *run_inputs("motion_module", "AnimateLCM text-to-video"),
                 frames_input(),
-                LoraSocket.Input("lora", optional=True, tooltip="From Distill Spatial LoRA. Needed unless 'init' is "
-                                                                "'none' or 'decoupled' is off."),
+                LoraSocket.Input("lora", optional=True,
+                                 tooltip="From Distill Spatial LoRA or Load Spatial LoRA. Needed unless 'init' is "
+                                         "'none' or 'decoupled' is off."),
                 io.Combo.Input(
                     "init", options=list(INITS), default="student", advanced=True,
                     tooltip="Who has the spatial LoRA at the start. 'student' is recommended: the target receives it "
@@ -161,6 +164,9 @@ class DistillMotionModule(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, latents, positive, negative, num_frames, init, decoupled, lora=(None,),
                 **settings) -> io.NodeOutput:
+        from ..host.dataset import Data
+        from ..host.training import distil_motion_module
+
         request = request_from(cls, "motion", settings, num_frames[0]).distilling(init[0], decoupled[0])
         trained, lora, losses = distil_motion_module(
             model[0], motion_module[0], lora[0], Data(latents, positive, negative[0]), request)
@@ -201,6 +207,9 @@ class AdaptAdapter(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, latents, positive, negative, num_frames, train, **settings
                 ) -> io.NodeOutput:
+        from ..host.dataset import Data
+        from ..host.training import train_image_encoder
+
         request = request_from(cls, "adapt", settings, num_frames[0])
         trained, losses = train_image_encoder(
             model[0], motion_module[0], train[0] == BOTH, Data(latents, positive, negative[0]), request)
@@ -221,8 +230,8 @@ class SaveMotionModule(io.ComfyNode):
                 MotionModuleSocket.Input("motion_module", tooltip="From a training node or Load Motion Module."),
                 io.String.Input(
                     "filename_prefix", default="motion_modules/AnimateLCM",
-                    tooltip="Folder and beginning of the file's name, within the output folder. Put the file into "
-                            "models/animatediff_models to load it; the default is recommended."),
+                    tooltip="Folder and beginning of the file's name, within the output folder. Load Motion Module "
+                            "lists what is in output/motion_modules, so the default folder is recommended."),
             ],
             outputs=[],
             hidden=[io.Hidden.unique_id],
@@ -230,6 +239,8 @@ class SaveMotionModule(io.ComfyNode):
 
     @classmethod
     def execute(cls, motion_module, filename_prefix: str) -> io.NodeOutput:
+        from ..host.saving import save_motion
+
         path = save_motion(motion_module, filename_prefix)
         show_text(cls, f"saved as {path.name}")
         return io.NodeOutput()

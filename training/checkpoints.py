@@ -25,21 +25,24 @@ def save(path: Path, state: Mapping) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def load(path: Path, device: torch.device) -> dict:
+def load(path: Path, device: torch.device, mmap: bool = False) -> dict:
     """Read a checkpoint.
+
+    Args:
+        mmap: Whether the tensors stay in the file until they are read; `device` has to be the CPU then.
 
     Raises:
         CheckpointError: It cannot be read.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location=device, weights_only=True, mmap=mmap)
     except Exception as error:
         raise CheckpointError(f"{path.name} is no readable checkpoint ({error}); remove it to start anew") from error
 
 
 def history(path: Path) -> list[float]:
     """Return the loss of every step that a checkpoint has behind it; none where there is no checkpoint."""
-    return list(load(path, torch.device("cpu")).get("losses", [])) if path.exists() else []
+    return list(load(path, torch.device("cpu"), mmap=True).get("losses", [])) if path.exists() else []
 
 
 @torch.no_grad()

@@ -87,7 +87,8 @@ def train(
 ) -> Generator[Report, None, None]:
     """Run the stage to its end, from its checkpoint if there is one, and yield a report for each step.
 
-    Closing the generator between two steps writes a checkpoint too, so that an interrupt loses nothing.
+    An interrupt writes a checkpoint of the last whole step, whether it closes the generator between two steps or is
+    raised within one, as the host's layers do; an error leaves the last checkpoint as it was.
 
     Args:
         checkpoint: File to resume from and to write; None keeps nothing.
@@ -111,8 +112,8 @@ def train(
             if report.step % config.save_every == 0 or report.step == config.steps:
                 saved = trainer.save(checkpoint, report.step, writes)
             yield report
-    except GeneratorExit:
-        if trainer.finished > saved:
+    except BaseException as reason:
+        if not isinstance(reason, Exception) and trainer.finished > saved and not trainer.changing:
             trainer.save(checkpoint, trainer.finished, writes)
         raise
 
@@ -147,6 +148,8 @@ class _Trainer:
         self.parameters = list(stage.parameters.values())
         self.device = self.parameters[0].device
         self.finished, self.losses = 0, []
+        # While it is, the weights are those of no step.
+        self.changing = False
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
@@ -160,9 +163,11 @@ class _Trainer:
         loss, rate = sum(losses) / count, learning_rate(step, self.config)
         norm = math.nan
         if math.isfinite(loss):
+            self.changing = True
             norm = self._change(step, rate)
             self.finished = step + 1
             self.losses.append(loss)
+            self.changing = False
         return Report(step + 1, loss, rate, norm, time.perf_counter() - start)
 
     def _backward(self, number: int) -> float:

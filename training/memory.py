@@ -34,7 +34,7 @@ class Estimate:
     optimiser: int
     """AdamW's two moments of every trained weight."""
     activations: int
-    """The most that a forward and a backward pass hold at any moment."""
+    """What the passes hold at the worst moment, beyond the gradients."""
 
     @property
     def total(self) -> int:
@@ -73,7 +73,7 @@ def estimate(stage: Stage, model: nn.Module, examples: Examples, config: LoopCon
 
 
 def activations(model: nn.Module, examples: Examples, config: LoopConfig) -> int:
-    """Return the most bytes that a forward and a backward pass hold, beside weights and gradients.
+    """Return the most bytes that the passes of a step hold, beside weights and gradients.
 
     The passes run on tensors that have a shape and no content, so it takes no memory and little time.
     """
@@ -87,21 +87,33 @@ def activations(model: nn.Module, examples: Examples, config: LoopConfig) -> int
         z, context = ghost(examples.latents), ghost(examples.context)
         conditions = {name: ghost(condition) for name, condition in examples.conditions.items()}
         timesteps = torch.zeros(len(z), dtype=torch.int64)
-        gradients = sum(_bytes([p]) for p in network.parameters() if p.requires_grad)
-        with _Peak() as peak, torch.enable_grad():
+        trained = [p for p in network.parameters() if p.requires_grad]
+        if config.accumulation > 1:
+            # From the second batch of a step on, gradients are there before the activations are.
+            for parameter in trained:
+                parameter.grad = torch.empty_like(parameter)
+        held = [*network.parameters(), *network.buffers(), *(p.grad for p in trained if p.grad is not None),
+                z, timesteps, context, *conditions.values()]
+        with _Peak(held) as peak, torch.enable_grad():
             with autocast(config, CPU):
                 loss = network(z, timesteps, context, **conditions).float().square().mean()
             loss.backward()
-    return max(0, peak.most - gradients)
+    return peak.most if config.accumulation > 1 else max(0, peak.most - _bytes(trained))
 
 
 class _Peak(TorchDispatchMode):
-    """Counts the bytes of all tensors that are made within it, and forgets those that die."""
+    """Counts the bytes of all tensors that are made within it, and forgets those that die.
 
-    def __init__(self) -> None:
+    Args:
+        held: Tensors that are there already, so that a view of one is not counted as new.
+    """
+
+    def __init__(self, held: Iterable[Tensor]) -> None:
         super().__init__()
         self.now = self.most = 0
-        self.alive = WeakIdKeyDictionary()
+        # Known by their Python objects, which have to live as long.
+        self.held = [tensor.untyped_storage() for tensor in held]
+        self.alive = WeakIdKeyDictionary(dict.fromkeys(self.held, True))
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))

@@ -19,6 +19,11 @@ class OptionError(ValueError):
     """The run was told something that cannot be; the message says what can."""
 
 
+TEXT_TO_VIDEO, IMAGE_TO_VIDEO = "AnimateLCM text-to-video", "AnimateLCM image-to-video"
+SCHEDULES_OF = {"image": TEXT_TO_VIDEO, "motion": TEXT_TO_VIDEO, "adapt": IMAGE_TO_VIDEO}
+"""The schedules that the authors' own modules have."""
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """What a run is about, beside its numbers."""
@@ -32,13 +37,13 @@ class RunOptions:
     motion: str = "demo"
     """Path of the motion file to start from, or "demo"; not for the image stage."""
     lora: Path | None = None
-    """Result of the image stage, for the motion stage."""
+    """Result of the image stage, for the other two."""
     control_net: Path | None = None
     """ControlNet to tune, for the adapt stage, in place of an image encoder; every clip has a hint."""
     preset: str = "sd15-24gb"
     """Where all numbers that are not given come from."""
-    schedule: str = "AnimateLCM text-to-video"
-    """Noise schedule and distillation grid."""
+    schedule: str = TEXT_TO_VIDEO
+    """Noise schedule and distillation grid; `plan` takes SCHEDULES_OF a stage where none is given."""
     name: str = "training"
     """Of the checkpoint and the result."""
     output: Path = Path("output") / "training"
@@ -50,6 +55,8 @@ class RunOptions:
         for name, value, known in (("stage", self.stage, STAGES), ("preset", self.preset, tuple(PRESETS))):
             if value not in known:
                 raise OptionError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+        if self.stage == "image" and self.lora is not None:
+            raise OptionError("lora is given, and the image stage makes one; leave it out, or merge it into the model")
 
 
 PATHS = ("data", "lora", "control_net", "output")
@@ -99,6 +106,7 @@ def plan(told: Mapping[str, Any]) -> Plan:
             raise OptionError(f"{table} is {told[table]!r}; expected a table, [{table}]")
     own = {name: value for name, value in told.items() if name not in TABLES}
     own |= {name: Path(own[name]) for name in PATHS if name in own}
+    own.setdefault("schedule", SCHEDULES_OF.get(str(told["stage"])))
     options = _made(RunOptions, "the file", own, RunOptions)
     config = PRESETS[options.preset][options.stage]
     config = replace(config, loop=_over(_short(config.loop, told), "loop", told),

@@ -69,6 +69,15 @@ def test_values_and_links_find_their_inputs(graph: dict[str, Any]) -> None:
     }
 
 
+@pytest.mark.parametrize(("name", "options", "more"), [
+    ("seed", {}, True), ("noise_seed", {}, True), ("rate", {}, False), ("rate", {"control_after_generate": True}, True),
+    ("seed", {"control_after_generate": False}, False),
+])
+def test_the_widget_behind_a_seed_is_no_value(name: str, options: dict[str, Any], more: bool) -> None:
+    described = {"required": {name: ["INT", options], "steps": ["INT", {}]}}
+    assert widget_values([7, *["randomize"] * more, 25], described) == {name: 7, "steps": 25}
+
+
 def test_links_saved_as_objects(graph: dict[str, Any]) -> None:
     names = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
     objects = copy.deepcopy(graph)

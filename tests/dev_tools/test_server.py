@@ -96,6 +96,14 @@ def test_base_replaces_a_link_to_a_folder_that_is_gone(tmp_path: Path) -> None:
     assert (base / "custom_nodes" / "Pack").resolve() == tmp_path / "moved"
 
 
+def test_base_gets_the_inputs_with_their_folders(tmp_path: Path) -> None:
+    (tmp_path / "inputs" / "clips").mkdir(parents=True)
+    (tmp_path / "inputs" / "clips" / "one.txt").write_text("a clip", encoding="utf-8")
+    for _ in range(2):
+        base = make_base(tmp_path / "base", {}, tmp_path / "inputs")
+    assert (base / "input" / "clips" / "one.txt").read_text(encoding="utf-8") == "a clip"
+
+
 def test_free_port_can_be_taken() -> None:
     with socket.create_server(("127.0.0.1", free_port())):
         pass

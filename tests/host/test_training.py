@@ -10,6 +10,7 @@ from animatelcm.host import training
 from animatelcm.host.motion import apply_motion, load_motion
 from animatelcm.host.saving import save_motion
 from animatelcm.host.training import (
+    Data,
     checkpoint_path,
     configure,
     distil_motion_module,
@@ -48,7 +49,8 @@ def test_the_estimate_of_a_stage_is_made_from_its_own_passes(model, motion, monk
     two, four = needs(2), needs(4)
     assert two.gradients == four.gradients == sum(p.numel() * 4 for p in motion.patcher.model.parameters())
     assert two.copies == 2 * two.gradients and two.optimiser == 2 * two.gradients
-    assert 1.6 < four.activations / two.activations < 2.2
+    # A step's only batch has no gradients yet where it holds most.
+    assert 1.8 < (four.activations + four.gradients) / (two.activations + two.gradients) < 2.2
 
 
 def trained_lora(model, **settings):
@@ -111,6 +113,31 @@ def test_an_interrupt_keeps_what_was_trained_and_a_resume_goes_on_exactly(model)
     assert all_losses == losses
     assert all(torch.equal(tensor, whole[key]) for key, tensor in resumed.items())
     assert not comfy.model_management.in_training
+
+
+def test_an_interrupt_in_the_middle_of_a_step_keeps_the_steps_before_it(model, monkeypatch):
+    """The host's layers look for one, each time they are called."""
+    wanted = request("image", "cut", steps=4)
+    source = Data.source
+
+    def interrupting(*args):
+        batches = source(*args)
+
+        def batch(number):
+            if number == 2:
+                comfy.model_management.interrupt_current_processing()
+            return batches(number)
+
+        return batch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Data, "source", interrupting)
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            distil_spatial_lora(model, data(), wanted)
+    assert torch.load(checkpoint_path("cut"))["step"] == 2
+    _, resumed = distil_spatial_lora(model, data(), wanted)
+    _, losses = distil_spatial_lora(model, data(), replace(wanted, name="whole"))
+    assert resumed == losses
 
 
 def test_what_is_shown_says_how_far_it_is(model):

@@ -49,3 +49,10 @@ def test_without_a_lora_the_motion_stage_asks_for_one(tmp_path, monkeypatch):
     short_runs(monkeypatch, tmp_path)
     with pytest.raises(ValueError, match="none is connected"):
         execute(nodes.DistillMotionModule, model=tiny_model(), motion_module=loaded_motion(tmp_path))
+
+
+@pytest.mark.parametrize("node", [nodes.DistillSpatialLoRA, nodes.DistillMotionModule, nodes.AdaptAdapter])
+def test_the_editor_leaves_the_seed_of_a_run_alone(node):
+    """It gives every number named seed a new value for each queued run, unless told not to: nothing could resume."""
+    [seed] = [socket for socket in node.define_schema().inputs if socket.id == "seed"]
+    assert seed.as_dict()["control_after_generate"] is False

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The running server; what it saves is below `server.log.parent`."""
     host = Path(os.environ["COMFYUI_PATH"]).resolve()
-    base = make_base(tmp_path_factory.mktemp("server"), {PACK_NAME: ROOT})
+    base = make_base(tmp_path_factory.mktemp("server"), {PACK_NAME: ROOT}, ROOT / "example_workflows" / "input")
     with Server(Host(host, Path(sys.executable), version_of(host)), base) as running:
         yield running
 

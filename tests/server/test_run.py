@@ -17,7 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "example_workflows"
 NODES = ("AnimateLCM_LoadMotionModule", "AnimateLCM_ApplyMotionModule", "AnimateLCM_ImageToVideo",
          "AnimateLCM_LongVideo", "AnimateLCM_Scheduler", "AnimateLCM_Sampler", "AnimateLCM_LoadDemoModel",
-         "AnimateLCM_LoadMotionLoRA", "AnimateLCM_MotionControl", "AnimateLCM_PromptSchedule")
+         "AnimateLCM_LoadMotionLoRA", "AnimateLCM_MotionControl", "AnimateLCM_PromptSchedule",
+         "AnimateLCM_DistillSpatialLoRA", "AnimateLCM_DistillMotionModule", "AnimateLCM_LoadSpatialLoRA")
+
+NEWER = {"LoadVideoTextDataSetFromFolder"}
+"""Nodes of examples that the oldest host that the pack supports does not have."""
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
@@ -76,7 +80,10 @@ def test_no_server_is_said_so() -> None:
 def test_examples_know_their_nodes(client: ComfyClient) -> None:
     described = client.object_info()
     for path in sorted(EXAMPLES.glob("*.json")):
-        prompt = to_prompt(load(path), described)
+        workflow = load(path)
+        if NEWER & {node["type"] for node in workflow["nodes"]} - described.keys():
+            continue
+        prompt = to_prompt(workflow, described)
         for entry in prompt.values():
             known = described[entry["class_type"]]["input"]
             required = set(known["required"])

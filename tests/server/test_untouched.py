@@ -2,41 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
-from animatelcm.client.api import ComfyClient, Progress, RunError, saved_files
-from safetensors.torch import load
-from torch import Tensor
-
-
-def node(kind: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": kind, "inputs": inputs, "_meta": {"title": kind}}
-
-
-def sampling(model: str, seed: int, steps: int, frames: int) -> dict[str, Any]:
-    """A prompt whose loader has the same id and inputs each time, so that the host keeps one model for all of them."""
-    return {
-        "demo": node("AnimateLCM_LoadDemoModel"),
-        "module": node("AnimateLCM_LoadMotionModule", motion_file="demo (embedded)"),
-        "motion": node("AnimateLCM_ApplyMotionModule", model=["demo", 0], motion_module=["module", 0],
-                       motion_strength=1.0, schedule="auto"),
-        "long": node("AnimateLCM_LongVideo", model=["motion", 0], context_length=8, context_overlap=2, loop=False,
-                     freenoise=True),
-        "text": node("CLIPTextEncode", clip=["demo", 1], text="a red square"),
-        "latent": node("EmptyLatentImage", width=64, height=64, batch_size=frames),
-        "sampled": node("KSampler", model=[model, 0], positive=["text", 0], negative=["text", 0],
-                        latent_image=["latent", 0], seed=seed, steps=steps, cfg=1.0, sampler_name="euler",
-                        scheduler="normal", denoise=1.0),
-        "saved": node("SaveLatent", samples=["sampled", 0], filename_prefix="untouched"),
-    }
-
-
-def latents(client: ComfyClient, seed: int) -> Tensor:
-    """Sample single images with the model alone."""
-    [saved] = saved_files(client.run(sampling("demo", seed, steps=2, frames=2)))
-    return load(client.fetch_file(saved))["latent_tensor"]
+from animatelcm.client.api import ComfyClient, Progress, RunError
+from animatelcm.tests.server.sampling import latents, sampling
 
 
 def interrupt(client: ComfyClient, model: str = "motion") -> None:
@@ -67,6 +36,5 @@ def fail(client: ComfyClient) -> None:
 def test_model_is_the_same_afterwards(client: ComfyClient, break_off) -> None:
     before = latents(client, seed=1)
     break_off(client)
-    # Another seed in between: the host would return what it remembers of the last prompt.
     assert not torch.equal(latents(client, seed=2), before)
     assert torch.equal(latents(client, seed=1), before)

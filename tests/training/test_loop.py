@@ -40,28 +40,52 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, stop, precision):
     assert same(bits(whole), bits(second))
 
 
-def regression(loss=None):
+def regression(loss=None, weight=None):
     """Return a stage of one weight that is to become 3."""
-    weight = nn.Parameter(torch.zeros(1))
+    weight = nn.Parameter(torch.zeros(1)) if weight is None else weight
     parameters = {"weight": weight}
     return Stage("regression", parameters, loss or (lambda number: (weight - 3).square().sum()), parameters,
                  ema.copies(parameters))
 
 
-def test_an_error_within_a_step_leaves_the_last_checkpoint(tmp_path):
-    """The host interrupts with a BaseException that may come from anywhere."""
+def breaking_off(reason, at):
+    """Return a stage of one weight whose loss of a batch raises `reason`."""
     weight = nn.Parameter(torch.zeros(1))
 
     def loss(number):
-        if number == 5:
-            raise KeyboardInterrupt
+        if number == at:
+            raise reason
         return (weight - 3).square().sum()
 
-    parameters, config = {"weight": weight}, LoopConfig(steps=9, learning_rate=1e-2, save_every=2)
-    with pytest.raises(KeyboardInterrupt):
-        list(train(Stage("s", parameters, loss, parameters, ema.copies(parameters)), config, tmp_path / "s.pt"))
-    assert torch.load(tmp_path / "s.pt")["step"] == 4
+    return regression(loss=loss, weight=weight)
+
+
+@pytest.mark.parametrize("reason, kept", [(KeyboardInterrupt, 5), (RuntimeError, 4)])
+def test_an_interrupt_within_a_step_keeps_the_whole_ones_and_an_error_the_last_checkpoint(tmp_path, reason, kept):
+    """The host interrupts with a BaseException that may come from any of its layers."""
+    path, config = tmp_path / "s.pt", LoopConfig(steps=7, learning_rate=1e-2, save_every=2)
+    with pytest.raises(reason):
+        list(train(breaking_off(reason, at=5), config, path))
+    assert torch.load(path)["step"] == kept
     assert [path.name for path in tmp_path.iterdir()] == ["s.pt"]
+    resumed, whole = regression(), regression()
+    list(train(resumed, config, path))
+    list(train(whole, config))
+    assert same(bits(whole), bits(resumed))
+
+
+def test_an_interrupt_while_the_weights_change_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    calls = []
+
+    def update(*args):
+        calls.append(args)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ema, "update", update)
+    with pytest.raises(KeyboardInterrupt):
+        list(train(regression(), LoopConfig(steps=9, learning_rate=1e-2, save_every=2), tmp_path / "s.pt"))
+    assert torch.load(tmp_path / "s.pt")["step"] == 2
 
 
 def test_accumulated_batches_are_averaged():

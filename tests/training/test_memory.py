@@ -1,5 +1,7 @@
 """The memory estimate against what passes really hold."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from animatelcm.tests.training import toys
@@ -45,9 +47,33 @@ def test_with_checkpointing_a_block_keeps_its_input_alone():
     assert measured(8, again=True) - measured(4, again=True) == pytest.approx(4 * one, rel=0.02)
 
 
+class Frozen(nn.Module):
+    """A wide layer of which only the bias is trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(512, 512)
+        self.layer.weight.requires_grad_(False)
+
+    def forward(self, z, timesteps, context):
+        return self.layer(z)
+
+
+def test_weights_that_layers_read_are_no_activations():
+    found = activations(Frozen(), Examples(torch.zeros(2, 512), torch.zeros(2, 1, 1)), CONFIG)
+    assert found < 0.05 * 512 * 512 * 4
+
+
 def test_it_grows_with_the_batch_and_shrinks_with_the_precision():
     assert measured(4, False, rows=8192) == pytest.approx(2 * measured(4, False), rel=0.05)
     assert measured(4, False, precision="bfloat16") < 0.8 * measured(4, False)
+
+
+def test_gradients_of_earlier_batches_are_there_with_the_activations_of_later_ones():
+    chain = Chain(4, again=False)
+    examples = Examples(torch.zeros(4096, 16), torch.zeros(4096, 1, 1))
+    one, many = (activations(chain, examples, replace(CONFIG, accumulation=count)) for count in (1, 4))
+    assert many - one == pytest.approx(sum(p.numel() * 4 for p in chain.parameters()), rel=0.1)
 
 
 def test_the_parts_of_a_stage_add_up():

@@ -40,7 +40,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
     told = plan(read_toml(file))
     preset = PRESETS["tiny"]["motion"]
     assert (told.options.data, told.options.lora) == (Path("clips"), Path("out/lora.safetensors"))
-    assert told.options.model == "demo"
+    assert (told.options.model, told.options.schedule) == ("demo", "AnimateLCM text-to-video")
     assert (told.config.num_frames, told.config.seed, told.config.batch) == (8, 3, preset.batch)
     assert (told.config.loop.steps, told.config.loop.warmup, told.config.loop.clip) == (10, 5, preset.loop.clip)
     assert (told.config.distillation.init, told.config.distillation.huber) == ("both", preset.distillation.huber)
@@ -55,10 +55,17 @@ def test_the_image_stage_takes_single_frames():
     assert told.config.loop == PRESETS["sd15-24gb"]["image"].loop
 
 
+def test_an_image_encoder_is_trained_on_the_schedule_of_image_to_video():
+    adapted = {"stage": "adapt", "data": "clips", "lora": "lora.safetensors"}
+    assert plan(adapted).options.schedule == "AnimateLCM image-to-video"
+    assert plan({**adapted, "schedule": "LCM"}).options.schedule == "LCM"
+
+
 @pytest.mark.parametrize("change, said", [
     ({"stage": "video"}, "stage is 'video'; expected one of image, motion, adapt"),
     ({"stage": None}, "stage is not given"),
     ({"preset": "huge"}, "expected one of tiny"),
+    ({"lora": "lora.safetensors"}, "lora is given, and the image stage makes one"),
     ({"stepz": 3}, "the file has 'stepz'; expected some of stage, data"),
     ({"loop": {"stepz": 3}}, r"\[loop\] has 'stepz'; expected some of steps"),
     ({"loop": {"steps": 0}}, r"\[loop\]: steps is 0"),

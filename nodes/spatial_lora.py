@@ -1,0 +1,30 @@
+"""The node that loads a spatial LoRA for training."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..host.trained import load_lora, lora_files
+from .training import CATEGORY, LoraSocket
+
+
+class LoadSpatialLoRA(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_LoadSpatialLoRA",
+            display_name="Load Spatial LoRA",
+            category=CATEGORY,
+            description="Loads a spatial LoRA from its file, so that Distill Motion Module can start from it.",
+            search_aliases=["lora_model", "lora weights", "load trained lora"],
+            inputs=[io.Combo.Input(
+                "lora_file", options=lora_files(),
+                tooltip="A file in models/loras, or in output/loras, where Save LoRA Weights puts it. Recommended: the "
+                        "one that Distill Spatial LoRA or train.py made from the same checkpoint.")],
+            outputs=[LoraSocket.Output(
+                display_name="lora", tooltip="For Distill Motion Module. To sample with it, use Load LoRA.")],
+        )
+
+    @classmethod
+    def execute(cls, lora_file: str) -> io.NodeOutput:
+        return io.NodeOutput(load_lora(lora_file))
