@@ -1,4 +1,4 @@
-"""Train without the graph: distil a LoRA (image), a motion module (motion), or an image encoder (adapt).
+"""Train without the graph: distil a LoRA (image) or a motion module (motion), or tune an adapter (adapt).
 
     python train.py training.toml                                     everything is in the file
     python train.py --stage image --preset tiny --data photographs    everything else is the preset's
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import standalone
 
-ARGUMENTS = ("stage", "preset", "data", "model", "motion", "lora", "schedule", "name", "output")
+ARGUMENTS = ("stage", "preset", "data", "model", "motion", "lora", "control_net", "schedule", "name", "output")
 NUMBERS = {"steps": ("loop", int), "learning_rate": ("loop", float), "accumulation": ("loop", int),
            "save_every": ("loop", int), "seed": ("training", int), "batch": ("training", int),
            "num_frames": ("training", int), "height": ("training", int), "width": ("training", int)}
@@ -31,7 +31,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, nargs="?", help="a TOML file; arguments override what it says")
     for name in ARGUMENTS:
-        parser.add_argument(f"--{name}")
+        parser.add_argument(f"--{name.replace('_', '-')}")
     for name, (_, kind) in NUMBERS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
     parser.add_argument("--no-log", action="store_true", help="write no TensorBoard log")
@@ -72,7 +72,7 @@ def run(plan, log: bool) -> None:
     accelerator = Accelerator(cpu=not cuda.is_available(), log_with="tensorboard" if log else None, project_dir=folder)
     say = accelerator.print
     loaded = headless.load(plan.options.model)
-    found = scan(plan.options.data, plan.clips)
+    found = scan(plan.options.data, plan.clips, hints=plan.options.control_net is not None)
     with accelerator.main_process_first():
         clips = prepare(found, plan.clips, plan.views, loaded.encoders(), folder / "cache", _progress(say))
     say(clips.folder.report())

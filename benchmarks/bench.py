@@ -23,10 +23,10 @@ from tqdm import tqdm
 
 from .fill import fill
 
-FRAMES, PIXELS = 16, 128
+FRAMES, PIXELS, CHANNELS = 16, 128, 320
 STANDALONE = Path(__file__).resolve().parent.parent / "standalone.py"
 UNET_CONFIG = {
-    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 320, "channel_mult": (1, 2, 4, 4),
+    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": CHANNELS, "channel_mult": (1, 2, 4, 4),
     "num_res_blocks": [2, 2, 2, 2], "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0], "transformer_depth_middle": 1,
     "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "context_dim": 768,
     "use_spatial_transformer": True, "use_linear_in_transformer": False, "use_temporal_attention": False,
@@ -34,13 +34,13 @@ UNET_CONFIG = {
 }
 
 
-def build_model():
-    """Return a MODEL of Stable Diffusion 1.5's size with stand-in weights, in float32."""
+def build_model(channels: int = CHANNELS):
+    """Return a MODEL of Stable Diffusion 1.5's layout, and by default its size, with float32 stand-in weights."""
     import comfy.model_management
     import comfy.model_patcher
     from comfy.supported_models import SD15
 
-    config = SD15(UNET_CONFIG)
+    config = SD15(UNET_CONFIG | {"model_channels": channels})
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, device=None)
     fill(model.diffusion_model, seed=1)
@@ -49,16 +49,22 @@ def build_model():
         offload_device=comfy.model_management.unet_offload_device())
 
 
-def with_motion(model):
-    """Return a clone of the MODEL with a full-size motion module of stand-in weights."""
-    from ..host.motion import LoadedMotion, apply_motion, motion_patcher
+def stand_in_motion(channels: int = CHANNELS):
+    """Return a motion module of stand-in weights for such a MODEL."""
+    from ..host.motion import LoadedMotion, motion_patcher
     from ..host.operations import operations
     from ..motion.module import MotionConfig, MotionModule
 
-    config = MotionConfig()
+    config = MotionConfig(tuple(channels * factor for factor in UNET_CONFIG["channel_mult"]))
     network = fill(MotionModule(config, ops=operations), seed=2)
-    motion = LoadedMotion("stand-in", "AnimateLCM", "AnimateLCM text-to-video", config, motion_patcher(network))
-    return apply_motion(model, motion, 1.0, None)
+    return LoadedMotion("stand-in", "AnimateLCM", "AnimateLCM text-to-video", config, motion_patcher(network))
+
+
+def with_motion(model, channels: int = CHANNELS):
+    """Return a clone of the MODEL with a motion module."""
+    from ..host.motion import apply_motion
+
+    return apply_motion(model, stand_in_motion(channels), 1.0, None)
 
 
 def step(model, cfg: float, frames: int = FRAMES, pixels: int = PIXELS) -> float:

@@ -2,6 +2,7 @@
 
     python dev.py full-size
     python dev.py full-size --workflow example_workflows/image_to_video.json
+    python dev.py full-size --workflow example_workflows/image_to_video.json --picture photo.png --size 136 72 --keep .
 
 The files are seeded stand-ins (benchmarks.standins; 4.5 GB, written once), so the pictures show nothing. What counts:
 every node and loader takes them, the latents are finite and not constant, and the same seed gives the same latents and
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 
 import torch
+from PIL import Image
 from safetensors.torch import load
 from torch import Tensor
 from tqdm import tqdm
@@ -29,6 +31,7 @@ from ..client.api import ComfyClient, Progress, saved_files
 from ..client.workflow import load as load_workflow
 from ..client.workflow import set_seed, to_prompt
 from ..dev_tools import hosts
+from ..dev_tools.contact_sheet import sheet_of
 from ..dev_tools.server import PACK_NAME, Host, Server, make_base, stop_on_signals
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +46,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workflow", type=Path, default=WORKFLOW)
     parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--size", type=int, default=64, help="height and width in pixels; more takes longer")
+    parser.add_argument("--size", type=int, nargs="+", default=[64], metavar="PIXELS",
+                        help="side, or width and height; more takes longer")
+    parser.add_argument("--picture", type=Path, help="in place of the one that the workflow loads")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where to put a contact sheet of the video")
     chosen = parser.parse_args()
     stop_on_signals()
     path = Path(os.environ["COMFYUI_PATH"]).resolve()
@@ -51,12 +57,17 @@ def main() -> None:
     with Server(Host(path, Path(sys.executable), hosts.version_of(path)), base) as server:
         client = ComfyClient(server.url)
         prompt = to_prompt(load_workflow(chosen.workflow), client.object_info())
-        saver = shrink(prompt, chosen.frames, chosen.size)
+        saver = shrink(prompt, chosen.frames, chosen.size[0], chosen.size[-1])
+        if chosen.picture is not None:
+            show_picture(prompt, chosen.picture, base / "input")
         # Another seed in between, so that nothing of the first run is left in the server's cache.
         runs = [run(client, prompt, saver, seed) for seed in (1, 2, 1)]
         complaints = [line for line in server.log.read_text("utf-8", "replace").splitlines() if mentions(line, UNUSED)]
     figures = judge(*runs) | {"complaints": complaints, "files": sum(
         file.stat().st_size for file in (base / "models").rglob("*") if file.suffix in (".ckpt", ".safetensors"))}
+    if chosen.keep is not None:
+        frames = [Image.fromarray(frame.numpy()) for frame in runs[0][1]]
+        sheet_of(frames).save(chosen.keep / f"{chosen.workflow.stem}.png")
     figures["passed"] = not complaints and all(value for value in figures.values() if isinstance(value, bool))
     print(json.dumps(figures))
     raise SystemExit(not figures["passed"])
@@ -76,9 +87,17 @@ def mentions(line: str, phrases: tuple[str, ...]) -> bool:
     return any(phrase in line for phrase in phrases) and not line.rstrip().endswith("[]")
 
 
-def shrink(prompt: dict, frames: int, size: int) -> str:
+def show_picture(prompt: dict, picture: Path, folder: Path) -> None:
+    """Let a prompt load a picture, which is copied to the server's folder of inputs."""
+    shutil.copy(picture, folder)
+    for node in prompt.values():
+        if node["class_type"] == "LoadImage":
+            node["inputs"]["image"] = picture.name
+
+
+def shrink(prompt: dict, frames: int, width: int, height: int | None = None) -> str:
     """Set the clip's size, and save the latents too, which are exact where a video is not; return the saver's id."""
-    wanted = {"width": size, "height": size, "batch_size": frames, "num_frames": frames}
+    wanted = {"width": width, "height": height or width, "batch_size": frames, "num_frames": frames}
     for node in list(prompt.values()):
         node["inputs"] |= {name: value for name, value in wanted.items() if name in node["inputs"]}
         if node["class_type"] == "VAEDecode":

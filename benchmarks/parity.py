@@ -19,17 +19,18 @@ import gc
 import itertools
 import json
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from .clock import Clock
 from .fill import stand_in
 
 STEPS, CFG = (1, 2, 4, 8), (1.0, 1.5)
+NAME = "steps {}, cfg {}"
 TOLERANCE = 1e-4
 
 
@@ -220,13 +221,14 @@ class Result:
     timesteps_agree: bool
 
 
-def compare(size: Size, folder: Path) -> Iterator[Result]:
+def compare(size: Size, folder: Path, progress: Callable[[str], None]) -> Iterator[Result]:
     """Yield the result of every case, holding one side in memory at a time; the first is of diffusers' own norm."""
+    progress("making diffusers' networks")
     *text, noise = inputs(size)
     unet, adapter = diffusers_networks(size)
     adapter.save_pretrained(folder)
     weights = unet.state_dict()
-    expected = diffusers_side(unet, adapter, text, noise)
+    expected = diffusers_side(unet, adapter, text, noise, progress)
     del unet, adapter
     gc.collect()
     yield result_of("diffusers' own norm, 1 step", expected.with_own_norm, expected.runs[1, 1.0])
@@ -234,12 +236,12 @@ def compare(size: Size, folder: Path) -> Iterator[Result]:
     from ..host.motion import apply_motion, load_motion
     from ..samplers.schedules import SCHEDULES
 
+    progress("making the host's networks")
     motion = load_motion(folder / "diffusion_pytorch_model.safetensors")
     model = apply_motion(host_model(weights, size), motion, 1.0, SCHEDULES[motion.schedule])
-    for ours, (steps, cfg) in itertools.product((False, True), cases()):
-        run = run_host(model, ours, text, noise, steps, cfg)
-        case = f"{'our sampler' if ours else 'stock lcm'}, steps {steps}, cfg {cfg}"
-        yield result_of(case, run, expected.runs[steps, cfg])
+    for ours, case in itertools.product((False, True), cases()):
+        run = run_host(model, ours, text, noise, *case)
+        yield result_of(f"{'our sampler' if ours else 'stock lcm'}, {NAME.format(*case)}", run, expected.runs[case])
 
 
 @dataclass(frozen=True)
@@ -252,14 +254,19 @@ class Expected:
     """By (steps, cfg), with the authors' norm."""
 
 
-def diffusers_side(unet, adapter, text: tuple[Tensor, Tensor], noise: Tensor) -> Expected:
-    """Run every case in diffusers."""
+def diffusers_side(unet, adapter, text: tuple[Tensor, Tensor], noise: Tensor,
+                   progress: Callable[[str], None] = lambda text: None) -> Expected:
+    """Run every case in diffusers; `progress` is called after each."""
     from diffusers import UNetMotionModel
 
     network = UNetMotionModel.from_unet2d(unet, adapter).eval()
     with_own_norm = run_diffusers(network, text, noise, 1, 1.0)
     use_frame_norm(network)
-    return Expected(with_own_norm, {case: run_diffusers(network, text, noise, *case) for case in cases()})
+    runs = {}
+    for case in cases():
+        runs[case] = run_diffusers(network, text, noise, *case)
+        progress(f"diffusers, {NAME.format(*case)}: done")
+    return Expected(with_own_norm, runs)
 
 
 def result_of(case: str, run: Run, reference: Run) -> Result:
@@ -272,11 +279,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="compare at Stable Diffusion 1.5's size")
     size = FULL if parser.parse_args().full else TINY
-    start, results = time.perf_counter(), []
     print(f"{size.num_frames} frames, {8 * size.latent} x {8 * size.latent} px, channels {size.channels}", flush=True)
+    clock, results = Clock(), []
     with tempfile.TemporaryDirectory() as folder:
-        for result in compare(size, Path(folder)):
-            print(f"{result.case:<30} relative RMS {result.relative_rms:.2e}", flush=True)
+        for result in compare(size, Path(folder), clock.tell):
+            clock.tell(f"{result.case:<30} relative RMS {result.relative_rms:.2e}")
             results.append(result)
     other, *results = results
     worst = max(result.relative_rms for result in results)
@@ -284,7 +291,7 @@ def main() -> None:
     passed = worst <= TOLERANCE and timesteps_agree
     print(json.dumps({"passed": passed, "worst_relative_rms": worst, "tolerance": TOLERANCE,
                       "timesteps_agree": timesteps_agree, "diffusers_own_norm": other.relative_rms,
-                      "seconds": round(time.perf_counter() - start, 1)}))
+                      "seconds": round(clock.seconds(), 1)}))
     raise SystemExit(not passed)
 
 

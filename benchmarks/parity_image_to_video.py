@@ -16,8 +16,7 @@ import gc
 import itertools
 import json
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -27,11 +26,13 @@ from torch import Tensor
 
 from ..tests.motion import reference_encoder
 from . import parity
+from .clock import Clock
 from .parity import FULL, TINY, TOLERANCE, Result, Run, Size
 
 STEPS, CFG = (1, 4), (1.0, 1.5)
 BETA_END, ORIGINAL_STEPS = 0.014, 200
 MOTION_SCALE, LEVEL_WEIGHTS = 0.8, (1.0, 0.5, 2.0, 1.0)
+NAME = "{}, steps {}, cfg {}"
 ONE, EACH = "one image", "an image for each frame"
 Case = tuple[str, int, float]
 """References, steps and cfg."""
@@ -66,9 +67,9 @@ def features_added(network, features: list[Tensor]) -> Iterator[None]:
         yield
 
 
-def diffusers_side(unet, adapter, encoder_weights: dict[str, Tensor], size: Size, wanted: list[Case]
-                   ) -> dict[Case, Run]:
-    """Run the cases in diffusers."""
+def diffusers_side(unet, adapter, encoder_weights: dict[str, Tensor], size: Size, wanted: list[Case],
+                   progress: Callable[[str], None] = lambda text: None) -> dict[Case, Run]:
+    """Run the cases in diffusers; `progress` is called after each."""
     from diffusers import UNetMotionModel
 
     *text, noise = parity.inputs(size)
@@ -82,6 +83,7 @@ def diffusers_side(unet, adapter, encoder_weights: dict[str, Tensor], size: Size
         with features_added(network, weighted):
             runs[references, steps, cfg] = parity.run_diffusers(
                 network, text, noise, steps, cfg, BETA_END, ORIGINAL_STEPS)
+        progress(f"diffusers, {NAME.format(references, steps, cfg)}: done")
     return runs
 
 
@@ -101,34 +103,35 @@ def host_side(unet_weights: dict[str, Tensor], path: Path, size: Size) -> Iterat
         yield (references, steps, cfg), parity.run_host(model, True, text, noise, steps, cfg)
 
 
-def compare(size: Size, folder: Path) -> Iterator[Result]:
+def compare(size: Size, folder: Path, progress: Callable[[str], None]) -> Iterator[Result]:
     """Yield the result of every case, holding one side in memory at a time."""
+    progress("making diffusers' networks")
     unet, adapter = parity.diffusers_networks(size)
     encoder_weights = reference_encoder.random_weights(size.channels)
     path, unet_weights = folder / "image-to-video.safetensors", unet.state_dict()
     write_file(path, adapter, encoder_weights)
-    expected = diffusers_side(unet, adapter, encoder_weights, size, cases())
+    expected = diffusers_side(unet, adapter, encoder_weights, size, cases(), progress)
     del unet, adapter
     gc.collect()
+    progress("making the host's networks")
     for case, run in host_side(unet_weights, path, size):
-        references, steps, cfg = case
-        yield parity.result_of(f"{references}, steps {steps}, cfg {cfg}", run, expected[case])
+        yield parity.result_of(NAME.format(*case), run, expected[case])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="compare at Stable Diffusion 1.5's size")
     size = FULL if parser.parse_args().full else TINY
-    start, results = time.perf_counter(), []
+    clock, results = Clock(), []
     with tempfile.TemporaryDirectory() as folder:
-        for result in compare(size, Path(folder)):
-            print(f"{result.case:<42} relative RMS {result.relative_rms:.2e}", flush=True)
+        for result in compare(size, Path(folder), clock.tell):
+            clock.tell(f"{result.case:<42} relative RMS {result.relative_rms:.2e}")
             results.append(result)
     worst = max(result.relative_rms for result in results)
     timesteps_agree = all(result.timesteps_agree for result in results)
     passed = worst <= TOLERANCE and timesteps_agree
     print(json.dumps({"passed": passed, "worst_relative_rms": worst, "tolerance": TOLERANCE,
-                      "timesteps_agree": timesteps_agree, "seconds": round(time.perf_counter() - start, 1)}))
+                      "timesteps_agree": timesteps_agree, "seconds": round(clock.seconds(), 1)}))
     raise SystemExit(not passed)
 
 

@@ -20,9 +20,7 @@ from ..training.config import LoopConfig
 from ..training.loop import Stage
 from . import world
 from .codec import SCALE, encode
-
-WEIGHTS = Path(__file__).parent / "weights"
-"""Where the demo model's weights are."""
+from .files import WEIGHTS
 
 
 def train(name: str, network: nn.Module, loss: Callable[[int], Tensor], config: LoopConfig, folder: Path
@@ -50,8 +48,8 @@ def walk(name: str, stage: Stage, config: LoopConfig, folder: Path) -> list[floa
 
 def recipe(steps: int, learning_rate: float, average: float = 0.999) -> LoopConfig:
     """Return how the demo is trained: the rate falls to zero, and the averaged weights are the result."""
-    return LoopConfig(steps, learning_rate, rate="cosine", warmup=100, betas=(0.9, 0.99), weight_decay=1e-3,
-                      ema=average, ema_warmup=True)
+    return LoopConfig(steps, learning_rate, rate="cosine", warmup=min(100, steps // 2), betas=(0.9, 0.99),
+                      weight_decay=1e-3, ema=average, ema_warmup=True)
 
 
 # The data of a step.
@@ -63,12 +61,13 @@ def scenes(seed: int, step: int, count: int) -> tuple[list[world.Scene], random.
 
 def frames_of(batch: Iterable[world.Scene], rng: random.Random) -> Tensor:
     """Draw one random frame of each scene: (b, 3, h, w), 0 to 1."""
-    drawn = []
-    for scene in batch:
-        centres = world.positions(scene)
-        moment = rng.randrange(len(centres))
-        drawn.append(world.draw(scene, centres[moment:moment + 1]))
-    return torch.cat(drawn)
+    return torch.cat([world.draw(*moment) for moment in moments_of(batch, rng)])
+
+
+def moments_of(batch: Iterable[world.Scene], rng: random.Random) -> list[tuple[world.Scene, Tensor]]:
+    """Return each scene with one random centre of its path, (1, 2)."""
+    paths = [(scene, world.positions(scene)) for scene in batch]
+    return [(scene, path[rng.randrange(len(path))].unsqueeze(0)) for scene, path in paths]
 
 
 def captions_of(batch: Iterable[world.Scene], rng: random.Random) -> list[str]:

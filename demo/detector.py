@@ -35,11 +35,8 @@ class Detection:
 
 def detect(clip: Tensor) -> Detection:
     """Detect the object of a clip (f, 3, h, w), values 0 to 1."""
-    clip = clip.float().cpu()
-    border = torch.cat([clip[..., :3, :].flatten(2), clip[..., -3:, :].flatten(2),
-                        clip[..., :, :3].flatten(2), clip[..., :, -3:].flatten(2)], dim=2)
-    background = border.median(dim=2).values
-    colours, masks = zip(*(_object(frame, behind) for frame, behind in zip(clip, background, strict=True)), strict=True)
+    background = _background(clip)
+    colours, masks = _objects(clip, background)
     seen = [index for index, mask in enumerate(masks) if mask is not None]
     centres = torch.full((len(clip), 2), float("nan"))
     for index in seen:
@@ -51,6 +48,25 @@ def detect(clip: Tensor) -> Detection:
         shape=_shape([masks[index] for index in seen]),
         direction=_direction(velocity), background=_nearest(background.median(0).values, BACKGROUNDS),
         speed=float(velocity.abs().max()), centres=centres)
+
+
+def masks(clip: Tensor) -> tuple[np.ndarray | None, ...]:
+    """Return where the object is in each frame of a clip (f, 3, h, w): (h, w), or None where there is none."""
+    return _objects(clip, _background(clip))[1]
+
+
+def _background(clip: Tensor) -> Tensor:
+    """Return the colour along the border of each frame, (f, 3)."""
+    clip = clip.float().cpu()
+    border = torch.cat([clip[..., :3, :].flatten(2), clip[..., -3:, :].flatten(2),
+                        clip[..., :, :3].flatten(2), clip[..., :, -3:].flatten(2)], dim=2)
+    return border.median(dim=2).values
+
+
+def _objects(clip: Tensor, background: Tensor) -> tuple[tuple[Tensor, ...], tuple[np.ndarray | None, ...]]:
+    """Return the object's colour, (3,), and its mask, (h, w) or None, in each frame."""
+    pairs = zip(clip.float().cpu(), background, strict=True)
+    return tuple(zip(*(_object(frame, behind) for frame, behind in pairs), strict=True))
 
 
 def _object(frame: Tensor, background: Tensor) -> tuple[Tensor, np.ndarray | None]:

@@ -8,7 +8,6 @@ Every step draws its scenes from its own number; no picture is seen twice.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +22,9 @@ from ..training.draws import Examples, Source
 from ..training.loop import Stage
 from . import world
 from .denoising import finished_image_model, frames_of, latents_of, scenes, walk
+from .files import ENCODER, LORA, MODELS, MOTION
 from .obedience import with_lora
-from .styles import MODELS
+from .stages import arguments
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from ..host.motion import LoadedMotion
     from ..host.training import Request
 
-LORA = "loras/AnimateLCM_demo_lora.safetensors"
-MOTION = "animatediff_models/AnimateLCM_demo_t2v.safetensors"
-ENCODER = "animatediff_models/AnimateLCM_demo_i2v.safetensors"
 STEPS = {"lora": 2_000, "motion": 2_000, "encoder": 1_500}
 SCHEDULE = "AnimateLCM text-to-video"
 GUIDANCE = 2.0
@@ -122,24 +119,17 @@ STAGES = {"lora": ("image", distil_lora), "motion": ("motion", distil_motion), "
 def main() -> None:
     from ..host.training import Request
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stages", nargs="*", default=list(STAGES), choices=list(STAGES))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=Path("output") / "distil-demo", help="where checkpoints go")
-    parser.add_argument("--models", type=Path, default=MODELS, help="where finished files go")
-    for name, steps in STEPS.items():
-        parser.add_argument(f"--{name}-steps", type=int, default=steps)
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
+    chosen = arguments(__doc__.splitlines()[0], STEPS, Path("output") / "distil-demo",
+                       models={"type": Path, "default": MODELS, "help": "where finished files go"})
     data = WorldData(finished_image_model().context)
-    for name in arguments.stages:
+    for name in chosen.stages:
         kind, run = STAGES[name]
-        config = settings(kind, getattr(arguments, f"{name}_steps"), arguments.seed)
+        config = settings(kind, getattr(chosen, f"{name}_steps"), chosen.seed)
 
         def through(stage: Stage, config: TrainingConfig, name: str = name) -> list[float]:
-            return walk(name, stage, config.loop, arguments.folder)
+            return walk(name, stage, config.loop, chosen.folder)
 
-        run(Request(config, SCHEDULE, name, preview_every=0, tell=print, walk=through), data, arguments.models)
+        run(Request(config, SCHEDULE, name, preview_every=0, tell=print, walk=through), data, chosen.models)
 
 
 if __name__ == "__main__":

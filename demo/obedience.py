@@ -1,6 +1,7 @@
 """Measure how well the demo model obeys its prompts, as the world's detector sees it.
 
-    python dev.py obedience --prompts 120
+    python dev.py obedience --prompts 120             the distilled model, in 4 steps, as the demo uses it
+    python dev.py obedience --prompts 120 --teacher   the one that it was distilled from, in 25 guided steps
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from . import world
 from .detector import detect
+from .files import LORA, MODELS, MOTION
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -33,6 +35,9 @@ class Settings:
     sampler: str = "euler"
     scheduler: str = "normal"
     frames: int = world.FRAMES
+
+
+FEW_STEPS = Settings(4, 1.0, "lcm", "simple")
 
 
 class DemoSampler:
@@ -110,14 +115,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=120)
     parser.add_argument("--seed", type=int, default=1000)
-    parser.add_argument("--steps", type=int, default=Settings.steps)
-    parser.add_argument("--cfg", type=float, default=Settings.cfg)
-    parser.add_argument("--sampler", default=Settings.sampler)
-    parser.add_argument("--scheduler", default=Settings.scheduler)
+    parser.add_argument("--teacher", action="store_true", help="the model before it was distilled")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--cfg", type=float)
+    parser.add_argument("--sampler")
+    parser.add_argument("--scheduler")
     parser.add_argument("--sheet", type=Path, help="where to write a contact sheet of the first clips")
     arguments = parser.parse_args()
-    settings = Settings(arguments.steps, arguments.cfg, arguments.sampler, arguments.scheduler)
-    shares = measure(DemoSampler(), arguments.prompts, arguments.seed, settings, arguments.sheet)
+    given = {name: value for name in ("steps", "cfg", "sampler", "scheduler")
+             if (value := getattr(arguments, name)) is not None}
+    settings = replace(Settings() if arguments.teacher else FEW_STEPS, **given)
+    sampler = DemoSampler() if arguments.teacher else DemoSampler(MODELS / MOTION, MODELS / LORA)
+    shares = measure(sampler, arguments.prompts, arguments.seed, settings, arguments.sheet)
     print(json.dumps({**shares, "prompts": arguments.prompts, "seed": arguments.seed, **vars(settings)}))
 
 

@@ -20,11 +20,8 @@ from ..training.config import LoRAConfig
 from ..training.loop import Stage
 from . import world
 from .denoising import finished_image_model, image_loss, motion_loss, recipe, walk
+from .files import MODELS, PASTEL, SWAY
 
-MODELS = Path(__file__).parent / "models"
-"""Files for the host's own loaders, in folders that are named like the host's."""
-PASTEL = "loras/AnimateLCM_demo_pastel.safetensors"
-SWAY = "animatediff_motion_lora/AnimateLCM_demo_sway.safetensors"
 SHAPE = LoRAConfig(rank=8, alpha=8.0)
 REACH = 14.0
 """Pixels that a swaying object leaves its path by, to either side."""

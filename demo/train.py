@@ -2,12 +2,12 @@
 
     python dev.py train-demo        about three hours on two cores; killed and started again, it goes on where it was
 
-Then follow what the examples put beside it: "pastel", a LoRA with another palette, and "sway", a motion LoRA.
+Then follow what the examples put beside it: "pastel", a LoRA with another palette, and "sway", a motion LoRA,
+and "layout", a ControlNet.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -15,10 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import styles, world
+from . import layout, styles, world
 from .codec import SCALE, Codec, encode
 from .denoising import (
-    WEIGHTS,
     ImageModel,
     finished_image_model,
     frames_of,
@@ -29,6 +28,8 @@ from .denoising import (
     scenes,
     train,
 )
+from .files import WEIGHTS
+from .stages import arguments
 
 
 def write_weights(folder: Path, name: str, weights: dict[str, Tensor]) -> None:
@@ -86,22 +87,15 @@ def train_motion(folder: Path, weights: Path, seed: int, steps: int) -> None:
 
 
 STAGES = {"codec": train_codec, "image": train_image, "motion": train_motion, "pastel": styles.train_pastel,
-          "sway": styles.train_sway}
-STEPS = {"codec": 4_000, "image": 14_000, "motion": 6_000, "pastel": 400, "sway": 600}
+          "sway": styles.train_sway, "layout": layout.train_layout}
+STEPS = {"codec": 4_000, "image": 14_000, "motion": 6_000, "pastel": 400, "sway": 600, "layout": 1_500}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stages", nargs="*", default=list(STAGES), choices=list(STAGES))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=Path("output") / "train-demo", help="where checkpoints go")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where finished weights go")
-    for name, steps in STEPS.items():
-        parser.add_argument(f"--{name}-steps", type=int, default=steps)
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    for name in arguments.stages:
-        STAGES[name](arguments.folder, arguments.weights, arguments.seed, getattr(arguments, f"{name}_steps"))
+    chosen = arguments(__doc__.splitlines()[0], STEPS, Path("output") / "train-demo",
+                       weights={"type": Path, "default": WEIGHTS, "help": "where the demo model's finished weights go"})
+    for name in chosen.stages:
+        STAGES[name](chosen.folder, chosen.weights, chosen.seed, getattr(chosen, f"{name}_steps"))
 
 
 if __name__ == "__main__":

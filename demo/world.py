@@ -90,13 +90,22 @@ def render(scene: Scene, frames: int = FRAMES) -> Tensor:
 def draw(scene: Scene, centres: Tensor) -> Tensor:
     """Draw one frame of the scene for each centre, (f, 2) in pixels, whatever path they follow."""
     radius, speed = RADII[scene.size], SPEEDS[scene.speed]
-    axis = torch.arange(SIZE) + 0.5
-    x = axis.view(1, 1, -1) - centres[:, 0].view(-1, 1, 1)
-    y = axis.view(1, -1, 1) - centres[:, 1].view(-1, 1, 1)
+    x, y = _offsets(centres)
     colour = torch.tensor(COLOURS[scene.colour]).view(1, 3, 1, 1) / 255
     frame = (torch.tensor(BACKGROUNDS[scene.background]).view(1, 3, 1, 1) / 255 + _light(scene.direction)).clamp(0, 1)
     frame = torch.lerp(frame, colour, _trail(x, y, scene.direction, radius, 4 + 10 * speed).unsqueeze(1))
-    return torch.lerp(frame, colour, coverage(scene.shape, x, y, radius).unsqueeze(1))
+    return torch.lerp(frame, colour, silhouette(scene, centres).unsqueeze(1))
+
+
+def silhouette(scene: Scene, centres: Tensor) -> Tensor:
+    """Return how much of each pixel the object covers, 0 to 1, in a frame for each centre: (f, SIZE, SIZE)."""
+    return coverage(scene.shape, *_offsets(centres), RADII[scene.size])
+
+
+def _offsets(centres: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each pixel's x, (f, 1, SIZE), and y, (f, SIZE, 1), from each centre, (f, 2)."""
+    axis = torch.arange(SIZE) + 0.5
+    return axis.view(1, 1, -1) - centres[:, 0].view(-1, 1, 1), axis.view(1, -1, 1) - centres[:, 1].view(-1, 1, 1)
 
 
 def _light(direction: str) -> Tensor:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..demo.distil import LORA, MOTION
-from ..demo.styles import MODELS
+from ..demo.files import LORA, MODELS, MOTION
 
 FEW_STEPS = (1, 2, 4, 8)
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..demo import world
-from ..demo.denoising import WEIGHTS
+from ..demo.files import WEIGHTS
 from ..demo.obedience import DemoSampler, Settings
 from .frechet import Reference
 from .intervals import estimate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import comfy.supported_models
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
 from comfy.model_patcher import ModelPatcher
@@ -15,7 +16,7 @@ BLOCKS_PER_LEVEL = DOWN_SITES + 1
 
 
 def check_fit(model: ModelPatcher, name: str, family: str, network: MotionModule) -> None:
-    """Compare the channels at every site.
+    """Compare what the host takes the MODEL for, and the channels at every site.
 
     Args:
         name: The motion file's name, for messages.
@@ -29,6 +30,10 @@ def check_fit(model: ModelPatcher, name: str, family: str, network: MotionModule
     advice = "; use it with a Stable Diffusion 1.5 checkpoint"
     if not isinstance(unet, UNetModel):
         raise ValueError(f"{refusal}it needs a UNet, the MODEL is a {type(unet).__name__}{advice}")
+    known = type(getattr(model.model, "model_config", None))
+    # Stable Diffusion 2 and Stable Video Diffusion have the same channels, but learned other features.
+    if known in comfy.supported_models.models and not issubclass(known, comfy.supported_models.SD15):
+        raise ValueError(f"{refusal}it was made for Stable Diffusion 1.5, the MODEL is {known.__name__}{advice}")
     levels, found = len(network.config.channels), len(unet.input_blocks) / BLOCKS_PER_LEVEL
     if levels != found:
         raise ValueError(f"{refusal}it has {levels} levels, the UNet has {found:g}{advice}")

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import comfy.controlnet
 import comfy.sd
 import comfy.utils
 import torch
+from comfy.controlnet import ControlBase
 from comfy.model_patcher import ModelPatcher
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,6 +22,7 @@ from ..training.data import sha256
 from ..training.draws import Source
 from ..training.loop import Stage
 from ..training.options import OptionError, Plan
+from .control_nets import adapt_control_net, write_control_net
 from .folders import DEMO_WEIGHTS, EMBEDDED, motion_path
 from .motion import LoadedMotion, load_motion
 from .saving import write_motion
@@ -110,11 +113,27 @@ def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage,
         # The few-step model is what is adapted to: its LoRA is part of it.
         loaded = replace(loaded, model=comfy.sd.load_lora_for_models(loaded.model, None, lora, 1.0, 0.0)[0])
     motion = load_motion(motion_path(EMBEDDED) if options.motion == DEMO else options.motion)
+    if options.control_net is not None:
+        control, _ = adapt_control_net(loaded.model, motion, _control_net(options.control_net), data, request)
+        return lambda path: _write_control_net(path, control)
     if options.stage == "adapt":
         trained, _ = train_image_encoder(loaded.model, motion, True, data, request)
         return lambda path: _write_motion(path, trained)
     trained, lora, _ = distil_motion_module(loaded.model, motion, lora, data, request)
     return lambda path: _write_motion(path, trained)
+
+
+def _control_net(path: Path) -> ControlBase:
+    control = comfy.controlnet.load_controlnet(str(path)) if path.is_file() else None
+    if control is None:
+        raise OptionError(f"there is no ControlNet in {path}; give the file of one")
+    return control
+
+
+def _write_control_net(path: Path, control: ControlBase) -> Path:
+    file = path.with_suffix(".safetensors")
+    write_control_net(control, file)
+    return file
 
 
 def _write_lora(path: Path, lora: dict[str, Tensor]) -> Path:

@@ -1,7 +1,7 @@
 """Put an image-to-video module into a MODEL: its encoder's features of a reference image enter before its own sites.
 
 The encoder travels as an additional model, like the motion weights. Its features are the same at every step of a run:
-they are made at the first call that needs them and kept until the run ends.
+they are made at the first call that needs them and kept until the run ends, or until another window's take their place.
 """
 
 from __future__ import annotations
@@ -20,28 +20,32 @@ from torch.nn import functional as F
 from ..motion.image_encoder import LATENT_CHANNELS, ImageEncoder
 from ..motion.module import DOWN_SITES
 from ..samplers.schedules import Schedule
-from .fit import BLOCKS_PER_LEVEL
+from .fit import BLOCKS_PER_LEVEL, check_fit
 from .inserts import AfterBlock, Block
 from .motion import KEY, LoadedMotion, apply_motion
+from .sizes import LATENT_CELL
 from .windows import frames_of_clip
 
 ENCODERS = f"{KEY}.encoders"
 """Names the encoders among the additional models of a MODEL, and our wrapper around a run."""
-LATENT_CELL = 8
-"""Pixels along each side of a latent pixel of Stable Diffusion 1.5."""
 
 
 class KeptFeatures:
-    """The reference features of one run."""
+    """The reference features of one run, in each place those that were asked for last.
+
+    A video in windows needs no more memory than one of its windows, also with an image for each frame.
+    """
 
     def __init__(self) -> None:
-        self._features: dict[tuple, list[Tensor]] = {}
+        self._places: dict[tuple, tuple[tuple[int, ...], list[Tensor]]] = {}
 
-    def get(self, key: tuple, make: Callable[[], list[Tensor]]) -> list[Tensor]:
-        """Return the features of `key`, made when they are asked for the first time."""
-        if key not in self._features:
-            self._features[key] = make()
-        return self._features[key]
+    def get(self, place: tuple, chosen: tuple[int, ...], make: Callable[[], list[Tensor]]) -> list[Tensor]:
+        """Return the features of the chosen references, made where the place has others or none."""
+        if place not in self._places or self._places[place][0] != chosen:
+            # The old ones go before the new ones come.
+            self._places.pop(place, None)
+            self._places[place] = chosen, make()
+        return self._places[place][1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +94,7 @@ class Reference:
             return [weight * feature for weight, feature in zip(self.level_weights, features, strict=True)]
 
         kept = options.get(KeptFeatures) or KeptFeatures()
-        features = kept.get((self, chosen, num_frames, x.device, dtype), make)
+        features = kept.get((self, num_frames, x.device, dtype), chosen, make)
         return {("input", BLOCKS_PER_LEVEL * level + DOWN_SITES): _Addition(feature)
                 for level, feature in enumerate(features)}
 
@@ -105,10 +109,10 @@ class Reference:
                              "image, or the node Long Video")
         return chosen
 
-    def kept_bytes(self, num_frames: int, total_frames: int, pixels: int, item_size: int) -> int:
-        """Return the bytes of the features of one clip, or of all where each frame has a reference of its own."""
-        frames = num_frames if len(self.latents) == 1 else total_frames
-        return frames * item_size * sum(channels * pixels // 4**level for level, channels in enumerate(self.channels))
+    def kept_bytes(self, num_frames: int, pixels: int, item_size: int) -> int:
+        """Return the bytes of the features of one clip."""
+        pixels_of_levels = (channels * pixels // 4**level for level, channels in enumerate(self.channels))
+        return num_frames * item_size * sum(pixels_of_levels)
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,19 @@ def _pixels(latents: torch.Size) -> str:
     return f"{LATENT_CELL * latents[-1]} x {LATENT_CELL * latents[-2]}"
 
 
+def check_animates(model: ModelPatcher, motion: LoadedMotion) -> None:
+    """Check that a motion module can follow an image in a MODEL, before the image is encoded.
+
+    Raises:
+        ValueError: It has no image encoder, or does not fit the MODEL's UNet.
+    """
+    if motion.encoder is None:
+        raise ValueError(f"motion module '{motion.name}' ({motion.family}) has no image encoder and cannot follow a "
+                         "reference image. Load an image-to-video file, such as AnimateLCM_sd15_i2v.ckpt, or use Apply "
+                         "Motion Module for text to video")
+    check_fit(model, motion.name, motion.family, motion.patcher.model)
+
+
 def apply_image_to_video(model: ModelPatcher, motion: LoadedMotion, latents: Tensor, motion_scale: float,
                          level_weights: tuple[float, ...], strength: float, schedule: Schedule | None) -> ModelPatcher:
     """Return a clone of `model` whose UNet also runs `motion`, with the features of a reference.
@@ -143,10 +160,7 @@ def apply_image_to_video(model: ModelPatcher, motion: LoadedMotion, latents: Ten
     Raises:
         ValueError: The motion module has no image encoder, or it or the latents do not fit the model.
     """
-    if motion.encoder is None:
-        raise ValueError(f"motion module '{motion.name}' ({motion.family}) has no image encoder and cannot follow a "
-                         "reference image. Load an image-to-video file, such as AnimateLCM_sd15_i2v.ckpt, or use Apply "
-                         "Motion Module for text to video")
+    check_animates(model, motion)
     if latents.ndim != 4 or latents.shape[1] != LATENT_CHANNELS:
         raise ValueError(f"the VAE makes latents of the shape {tuple(latents.shape)}, the image encoder takes "
                          f"{LATENT_CHANNELS} channels (frames, {LATENT_CHANNELS}, height, width). Connect the VAE of "
@@ -175,13 +189,16 @@ def _begin_sampling(executor, noise: Tensor, *args, **kwargs) -> Tensor:
 def fit_images(images: Tensor, width: int, height: int) -> tuple[Tensor, str]:
     """Scale images (b h w c, values 0 to 1) to cover a size, with antialiasing, and cut their middle out.
 
+    Transparency is left out: images have 3 channels, or 4 with it; grey ones 1, or 2 with it.
+
     Returns:
         The images, b height width 3, and a line that says what was done.
     """
     # Not at the top: kornia takes seconds to import.
     from kornia.geometry.transform import resize
 
-    images, (old_height, old_width) = images[..., :3], images.shape[1:3]
+    colours, (old_height, old_width) = 1 if images.shape[-1] < 3 else 3, images.shape[1:3]
+    images = images[..., :colours].expand(-1, -1, -1, 3)
     told = f"reference {old_width} x {old_height}"
     scale = max(width / old_width, height / old_height)
     scaled_width, scaled_height = max(width, round(scale * old_width)), max(height, round(scale * old_height))

@@ -27,12 +27,11 @@ class Insert(Protocol):
             options: The call's transformer_options.
         """
 
-    def kept_bytes(self, num_frames: int, total_frames: int, pixels: int, item_size: int) -> int:
+    def kept_bytes(self, num_frames: int, pixels: int, item_size: int) -> int:
         """Return the bytes that a run keeps.
 
         Args:
             num_frames: Frames of a clip.
-            total_frames: Frames of the video.
             pixels: Latent pixels of a frame.
             item_size: Bytes of a number in the UNet's precision.
         """

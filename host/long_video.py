@@ -49,6 +49,9 @@ def _check(model: ModelPatcher, context_length: int, context_overlap: int) -> No
                          "Video after Apply Motion Module or Image to Video")
     if "context_handler" in model.model_options:
         raise ValueError("this MODEL has context windows already. Use one of Long Video and Context Windows (Manual)")
+    if context_length < 2 or context_overlap < 0:
+        raise ValueError(f"windows are to have {context_length} frames and share {context_overlap}; they have at least "
+                         "2 and cannot share fewer than none. 16 and 4 are recommended")
     limit = min(network.config.max_frames for network in networks)
     if context_length > limit:
         raise ValueError(f"context_length is {context_length}, but the motion module knows at most {limit} frames. 16 "
@@ -63,6 +66,6 @@ def _check_loop(executor, noise: Tensor, *args, **kwargs) -> Tensor:
     length = executor.class_obj.model_options["context_handler"].context_length
     if len(noise) <= length:
         raise ValueError(f"a loop needs more frames than a window: the video has {len(noise)}, context_length of Long "
-                         f"Video is {length}. Make the video longer, or set context_length to less, such as "
-                         f"{max(2, len(noise) // 2)}")
+                         f"Video is {length}. Make the video longer"
+                         + (f", or set context_length to less, such as {len(noise) // 2}" if len(noise) > 3 else ""))
     return executor(noise, *args, **kwargs)

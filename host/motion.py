@@ -25,11 +25,11 @@ from ..motion.files import MotionFileError, read_motion_file
 from ..motion.image_encoder import ImageEncoder
 from ..motion.module import MotionConfig, MotionModule
 from ..samplers.schedules import SCHEDULES, Schedule
+from .checks import check_run
 from .controls import MotionControl, Video, strength_in
 from .fit import bare_blocks, check_fit
 from .inserts import AfterBlock, Block, Insert
 from .operations import operations
-from .prompts import check_prompts
 from .sampling import model_sampling_for
 from .sites import sites_of
 from .windows import Window, in_window, window_of
@@ -233,11 +233,11 @@ HANDLERS = ((SpatialTransformer, _after_transformer), (ResBlock, _after_resnet))
 # Before sampling.
 
 def _begin_sampling(executor, noise: Tensor, *args, **kwargs) -> Tensor:
-    """OUTER_SAMPLE wrapper: check what belongs to certain frames, and tell the calls how many there are."""
+    """OUTER_SAMPLE wrapper: check what the run is given, and tell the calls how many frames there are."""
     guider = executor.class_obj
     # The guider works on a copy of the options that ends with the run.
     options = guider.model_options["transformer_options"]
-    check_prompts(guider.conds, len(noise))
+    check_run(guider, noise.shape)
     for entry in options[KEY]:
         for control in entry.controls:
             control.check(noise.shape)
@@ -260,8 +260,7 @@ def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, *
     ours = max((network.activation_bytes(num_frames, 2 * height * width, item_size, model.load_device.type)
                 for network in networks), default=0)
     pixels, applied = height * width, model.model_options["transformer_options"][KEY]
-    ours += sum(entry.insert.kept_bytes(num_frames, noise_shape[0], pixels, item_size)
-                for entry in applied if entry.insert)
+    ours += sum(entry.insert.kept_bytes(num_frames, pixels, item_size) for entry in applied if entry.insert)
     theirs = model.model.memory_required([2 * num_frames, *noise_shape[1:]])
     return executor(model, [*noise_shape[:-1], math.ceil(width * (1 + ours / theirs))], conds, *args, **kwargs)
 

@@ -18,8 +18,10 @@ def encode_schedule(clip: CLIP, schedule: str, num_frames: int, interpolation: s
         interpolation: One of INTERPOLATIONS.
 
     Raises:
-        KeyFrameError: The text is no schedule, or names a frame that the video does not have.
+        ValueError: The video has no frames, the text is no schedule, or names a frame that the video does not have.
     """
+    if num_frames < 1:
+        raise ValueError(f"num_frames is {num_frames}; a video has at least 1 frame, as many as the latent has")
     keys = text.parse(schedule)
     text.check_frames(schedule, keys, num_frames)
     mixed = travel.blends([key.frame for key in keys], num_frames, interpolation)

@@ -81,8 +81,7 @@ def model_sampling_for(model: ModelPatcher, schedule: Schedule) -> ScheduleSampl
     """
     current = model.get_model_object("model_sampling")
     prediction = prediction_of(current)
-    if (prediction not in SAMPLING_CLASSES or not isinstance(current, ModelSamplingDiscrete)
-            or isinstance(current, ModelSamplingDiscreteEDM)):
+    if prediction not in SAMPLING_CLASSES or not _is_discrete(current):
         raise ValueError(f"this MODEL samples as {_describe(current)}, which has no noise schedule in 1000 timesteps; "
                          "connect a Stable Diffusion 1.5 model that predicts eps or v")
     return SAMPLING_CLASSES[prediction](schedule, zsnr=getattr(current, "zsnr", False))
@@ -92,6 +91,13 @@ def prediction_of(model_sampling: nn.Module) -> type | None:
     """Return the host's class that says what the network predicts: EPS, V_PREDICTION, CONST, ..."""
     return next((kind for kind in type(model_sampling).__mro__
                  if kind.__module__ == comfy.model_sampling.__name__ and not issubclass(kind, nn.Module)), None)
+
+
+def _is_discrete(model_sampling: nn.Module) -> bool:
+    """Say whether noise levels are counted in training timesteps."""
+    # The class for EDM's networks is made from the discrete one, but counts in logarithms of the noise level.
+    return (isinstance(model_sampling, ModelSamplingDiscrete)
+            and not isinstance(model_sampling, ModelSamplingDiscreteEDM))
 
 
 def _describe(model_sampling: nn.Module) -> str:
@@ -108,11 +114,14 @@ def scheduled_sigmas(model: ModelPatcher, steps: int, denoise: float = 1.0) -> t
     timestep because the grid is too short for so many, this one says so. A denoise of 0 gives no steps at all.
 
     Raises:
-        ValueError: More steps than the MODEL's schedule has timesteps.
+        ValueError: More steps than the MODEL's schedule has timesteps, or it has none, as flow models.
     """
+    model_sampling = model.get_model_object("model_sampling")
+    if not _is_discrete(model_sampling):
+        raise ValueError(f"this MODEL samples as {_describe(model_sampling)}, which has no timesteps; connect a Stable "
+                         "Diffusion model, or use the stock Basic Scheduler")
     if denoise <= 0:
         return torch.empty(0), []
-    model_sampling = model.get_model_object("model_sampling")
     table = model_sampling.sigmas
     picked = table[[len(table) - 1 - i for i in spaced_indices(len(table), steps, denoise)]].float().cpu()
     timesteps = [int(model_sampling.timestep(sigma)) for sigma in picked]

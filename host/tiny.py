@@ -18,6 +18,7 @@ import comfy.sd1_clip
 import comfy.supported_models
 import comfy.supported_models_base
 import torch
+from comfy.cldm.cldm import ControlNet
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -111,6 +112,20 @@ def new_unet(seed: int) -> UNetModel:
         if name.startswith("out.2.") or ".out_layers.3." in name or ".proj_out." in name:
             nn.init.zeros_(parameter)
     return unet
+
+
+def new_control_net(unet: UNetModel, seed: int) -> ControlNet:
+    """Build the untrained ControlNet of a UNet: a copy of its encoder, tied to it by zeros (Zhang et al. 2023)."""
+    config = {name: value for name, value in UNET_CONFIG.items() if name != "out_channels"}
+    control_net = ControlNet(**config, hint_channels=3, num_heads=NUM_HEADS, num_head_channels=-1, dtype=torch.float32,
+                             operations=comfy.ops.disable_weight_init)
+    _initialise(control_net, seed)
+    control_net.load_state_dict(unet.state_dict(), strict=False)
+    last = control_net.input_hint_block[-1]
+    for layer in (*control_net.zero_convs, control_net.middle_block_out, last):
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
+    return control_net
 
 
 def new_text_model(seed: int) -> TinyTextModel:

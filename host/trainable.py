@@ -13,6 +13,7 @@ import comfy.lora
 import comfy.ops
 import comfy.utils
 import torch
+from comfy.cldm.cldm import ControlNet
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
 from comfy.model_patcher import ModelPatcher
@@ -35,22 +36,23 @@ PREDICTIONS = {EPS: "eps", V_PREDICTION: "v"}
 
 
 class Trainable(nn.Module):
-    """The UNet, and on clips its motion module and image encoder, as the training package calls a network."""
+    """The UNet, on clips its motion module and image encoder, and a ControlNet, as the training calls a network."""
 
     def __init__(self, unet: UNetModel, motion: MotionModule | None = None, encoder: ImageEncoder | None = None,
-                 gradient_checkpointing: bool = False) -> None:
+                 gradient_checkpointing: bool = False, control: ControlNet | None = None) -> None:
         super().__init__()
-        self.unet, self.motion, self.encoder = unet, motion, encoder
+        self.unet, self.motion, self.encoder, self.control = unet, motion, encoder, control
         self.gradient_checkpointing = gradient_checkpointing
 
     def forward(self, z: Tensor, timesteps: Tensor, context: Tensor, reference: Tensor | None = None,
-                motion_scale: float = 0.8) -> Tensor:
+                motion_scale: float = 0.8, hint: Tensor | None = None) -> Tensor:
         """Return the prediction for images (b c h w), or for clips (b f c h w).
 
         Args:
             timesteps: (b,).
             context: b n d.
             reference: The image that each clip follows, b c h w, where there is an image encoder.
+            hint: What the ControlNet follows, where there is one: b f 3 h w in pixels, or b 3 h w for images, 0 to 1.
         """
         clips = z.ndim == 5
         frames = z.shape[1] if clips else 1
@@ -58,8 +60,16 @@ class Trainable(nn.Module):
         if clips:
             # b f c h w -> (b f) c h w
             z, timesteps, context = z.flatten(0, 1), *(t.repeat_interleave(frames, 0) for t in (timesteps, context))
-        prediction = self.unet(z, timesteps.float(), context, transformer_options=options)
+            hint = hint.flatten(0, 1) if hint is not None else None
+        residuals = self._residuals(z, hint, timesteps.float(), context) if hint is not None else None
+        prediction = self.unet(z, timesteps.float(), context, control=residuals, transformer_options=options)
         return prediction.unflatten(0, (-1, frames)) if clips else prediction
+
+    def _residuals(self, z: Tensor, hint: Tensor, timesteps: Tensor, context: Tensor) -> dict[str, list[Tensor]]:
+        """Return what the ControlNet adds to the UNet's features."""
+        if self.gradient_checkpointing:
+            return checkpoint(self.control, z, hint, timesteps, context, use_reentrant=False, preserve_rng_state=False)
+        return self.control(z, hint, timesteps, context)
 
     def _options(self, frames: int, reference: Tensor | None, motion_scale: float) -> dict:
         options = run_options(self.motion, self.unet, frames) if self.motion is not None else {"patches": {}}

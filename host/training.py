@@ -20,12 +20,12 @@ from ..motion.module import MotionModule
 from ..samplers.schedules import SCHEDULES
 from ..training.checkpoints import history
 from ..training.config import PRESETS, TrainingConfig
-from ..training.draws import Examples, Source
-from ..training.latents import LatentSource, join
+from ..training.draws import Examples
 from ..training.loop import DTYPES, Report, Stage, train
 from ..training.lora import export, inject, read
 from ..training.memory import estimate
 from ..training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
+from .dataset import Data
 from .motion import LoadedMotion, motion_patcher
 from .operations import operations
 from .previews import preview
@@ -35,28 +35,6 @@ FOLDER = "training"
 """Checkpoints are in this folder of the host's output folder."""
 SMOOTHED = 50
 """Steps over which the shown loss is averaged."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """What the host's dataset nodes give."""
-
-    latents: list[dict]
-    """LATENTs: a clip, or images, each."""
-    positive: list
-    """CONDITIONINGs: the encoded caption of each."""
-    negative: list
-    """CONDITIONING of the empty caption."""
-
-    def source(self, model: ModelPatcher, config: TrainingConfig, device: torch.device) -> Source:
-        """Return the batches of a run."""
-        latent_format = model.get_model_object("latent_format")
-        return LatentSource([latent_format.process_in(item["samples"].clone()) for item in self.latents],
-                            [_context(item) for item in self.positive], config, device)
-
-    def empty(self) -> Tensor:
-        """Return the encoded empty caption, 1 n d."""
-        return join([_context(self.negative)])
 
 
 @dataclass(frozen=True)
@@ -84,7 +62,8 @@ class Request:
 def configure(stage: str, preset: str, steps: int, learning_rate: float, seed: int, num_frames: int) -> TrainingConfig:
     """Return a preset's settings for a stage, with what the user changed: steps or learning_rate 0 keep the preset's.
 
-    Where the device lacks bfloat16, a GPU takes float16 with a scaled loss and everything else float32.
+    Single frames are as many in a batch as those of the image stage. Where the device lacks bfloat16, a GPU takes
+    float16 with a scaled loss and everything else float32.
     """
     config = PRESETS[preset][stage]
     steps = steps or config.loop.steps
@@ -93,7 +72,8 @@ def configure(stage: str, preset: str, steps: int, learning_rate: float, seed: i
         precision = "float16" if device.type == "cuda" else "float32"
     loop = replace(config.loop, steps=steps, learning_rate=learning_rate or config.loop.learning_rate,
                    warmup=min(config.loop.warmup, steps // 2), precision=precision)
-    return replace(config, loop=loop, seed=seed, num_frames=num_frames)
+    batch = PRESETS[preset]["image"].batch if num_frames == 1 else config.batch
+    return replace(config, loop=loop, seed=seed, num_frames=num_frames, batch=batch)
 
 
 @contextmanager
@@ -115,10 +95,10 @@ def distil_spatial_lora(model: ModelPatcher, data: Data, request: Request) -> tu
         The tensors of the LoRA's file, and the loss of every step.
     """
     with training():
-        names, setting = layer_names(model), _setting(model, None, data, request)
+        names, setting = layer_names(model), prepare(model, None, data, request)
         inject(setting.model, names, request.config.lora, request.config.seed)
         stage = image_stage(setting)
-        losses = _run(stage, setting, request, model)
+        losses = run_stage(stage, setting, request, model)
         return export(stage.average, names, request.config.lora), losses
 
 
@@ -142,7 +122,7 @@ def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[s
         raise ValueError(f"init '{how.init}' starts from a spatial LoRA, and none is connected. Connect the LoRA of "
                          "Distill Spatial LoRA, or choose init 'none'")
     with training():
-        names, setting, shape = layer_names(model), _setting(model, motion, data, request), request.config.lora
+        names, setting, shape = layer_names(model), prepare(model, motion, data, request), request.config.lora
         if lora is not None:
             weights, shape = read(lora, names)
             inject(setting.model, {layer: names[layer] for layer in _layers(weights)}, shape)
@@ -150,7 +130,7 @@ def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[s
         elif not how.decoupled:
             inject(setting.model, names, shape, request.config.seed)
         stage = motion_stage(setting)
-        losses = _run(stage, setting, request, model)
+        losses = run_stage(stage, setting, request, model)
         if not how.decoupled:
             lora = export(_within(stage.average, "unet."), names, shape)
         return _finished(motion, stage, request), lora, losses
@@ -169,12 +149,12 @@ def train_image_encoder(model: ModelPatcher, motion: LoadedMotion, with_motion: 
         The motion module with its encoder, and the loss of every step.
     """
     with training():
-        setting = _setting(model, motion, data, request)
+        setting = prepare(model, motion, data, request)
         setting = replace(setting, source=_with_reference(setting.source))
         if setting.model.encoder is None:
             setting.model.encoder = _new_encoder(motion, request.config.seed, setting.empty.device)
         stage = adaptation_stage(setting, ("encoder.", "motion.") if with_motion else ("encoder.",))
-        losses = _run(stage, setting, request, model)
+        losses = run_stage(stage, setting, request, model)
         return _finished(motion, stage, request), losses
 
 
@@ -203,7 +183,8 @@ def _within(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key: weight for key, weight in weights.items() if key.startswith(prefix)}
 
 
-def _setting(model: ModelPatcher, motion: LoadedMotion | None, data: Data, request: Request) -> Setting:
+def prepare(model: ModelPatcher, motion: LoadedMotion | None, data: Data, request: Request) -> Setting:
+    """Return what every stage needs: a network of our own, the data, and the schedule with its grid."""
     device, schedule = comfy.model_management.get_torch_device(), SCHEDULES[request.schedule]
     config = replace(request.config, distillation=replace(
         request.config.distillation, original_steps=schedule.original_steps))
@@ -212,11 +193,6 @@ def _setting(model: ModelPatcher, motion: LoadedMotion | None, data: Data, reque
     comfy.model_management.unload_all_models()
     own = trainable(model, motion, DTYPES[config.loop.precision], device, config.gradient_checkpointing)
     return Setting(own, source, data.empty().to(device), diffusion(model, schedule, device), config)
-
-
-def _context(conditioning: list) -> Tensor:
-    """Return the encoded caption, n d, of a CONDITIONING."""
-    return conditioning[0][0][0].clone()
 
 
 def checkpoint_path(name: str) -> Path:
@@ -232,7 +208,7 @@ def checkpoint_path(name: str) -> Path:
     return path
 
 
-def _run(stage: Stage, setting: Setting, request: Request, model: ModelPatcher) -> list[float]:
+def run_stage(stage: Stage, setting: Setting, request: Request, model: ModelPatcher) -> list[float]:
     """Run the loop to its end, and return all losses; an interrupt leaves a checkpoint of the last whole step.
 
     Raises:

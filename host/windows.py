@@ -54,44 +54,42 @@ def frames_of_clip(total_frames: int, num_frames: int, options: dict) -> tuple[i
 
 def in_window(executor, base: BaseModel, conds: list[list[dict] | None], x: Tensor, timestep: Tensor,
               model_options: dict) -> list[Tensor]:
-    """CALC_COND_BATCH wrapper: give the conditionings of a window, or of the whole video, the hints of its frames.
-
-    Raises:
-        ValueError: A control has more than one hint, but fewer than the video has frames.
-    """
+    """CALC_COND_BATCH wrapper: give the conditionings of a window the hints of its frames."""
     options = model_options.get("transformer_options", {})
     window = window_of(options)
-    controls = list(_controls(entry["control"] for cond in conds for entry in cond or () if "control" in entry))
-    for control in controls:
-        _check_hints(control, len(x) if window is None else window.total_frames)
     if window is None:
         return executor(base, conds, x, timestep, model_options)
     # Packs for AnimateDiff, such as IP-Adapters with an image for each frame, look for this entry.
     options = options | {"ad_params": {
         "sub_idxs": list(window.frames), "full_length": window.total_frames, "context_length": len(window.frames)}}
-    with _hints_of(window, controls):
+    with _hints_of(window, list(_controls(conds))):
         return executor(base, conds, x, timestep, model_options | {"transformer_options": options})
 
 
-def _controls(given: Iterable[ControlBase | None]) -> Iterator[ControlBase]:
-    """Yield each control once, with those that it is chained to and its copies on other GPUs."""
-    pending, seen = list(given), set()
+def check_hints(conds: dict[str, list[dict]], total_frames: int) -> None:
+    """Refuse what the host would fill up by starting over with the first hint, in the middle of the video.
+
+    Raises:
+        ValueError: A control has more than one hint, but fewer than the video has frames.
+    """
+    for control in _controls(conds.values()):
+        count = _count(control)
+        # Controls of other packs may have their own idea of it: SparseCtrl has hints for a few frames.
+        if type(control).__module__ == ControlBase.__module__ and 1 < count < total_frames:
+            raise ValueError(f"the video has {total_frames} frames, but a ControlNet or T2I-Adapter was given {count} "
+                             "images. Give it one image for the whole video, or at least one for each frame; of more, "
+                             "the first ones are used")
+
+
+def _controls(conds: Iterable[list[dict] | None]) -> Iterator[ControlBase]:
+    """Yield each control of conditionings once, with those that it is chained to and its copies on other GPUs."""
+    pending, seen = [entry.get("control") for cond in conds for entry in cond or ()], set()
     while pending:
         control = pending.pop()
         if control is not None and id(control) not in seen:
             seen.add(id(control))
             pending += [control.previous_controlnet, *control.multigpu_clones.values()]
             yield control
-
-
-def _check_hints(control: ControlBase, total_frames: int) -> None:
-    """Refuse what the host would fill up by starting over with the first hint, in the middle of the video."""
-    count = _count(control)
-    # Controls of other packs may have their own idea of it: SparseCtrl has hints for a few frames.
-    if type(control).__module__ == ControlBase.__module__ and 1 < count < total_frames:
-        raise ValueError(f"the video has {total_frames} frames, but a ControlNet or T2I-Adapter was given {count} "
-                         "images. Give it one image for the whole video, or at least one for each frame; of more, the "
-                         "first ones are used")
 
 
 def _count(control: ControlBase) -> int:

@@ -1,5 +1,9 @@
-"""The nodes: each declares its sockets, checks, calls, and returns."""
+"""The nodes: each declares its sockets, checks, calls, and returns.
 
+What a node runs is imported when it runs, or every start of ComfyUI would wait for it.
+"""
+
+from .adaptation import AdaptControlNet, SaveControlNet
 from .controls import MotionControl
 from .demo import LoadDemoModel
 from .image_to_video import ImageToVideo
@@ -14,6 +18,6 @@ from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, Sav
 NODES = [
     LoadMotionModule, ApplyMotionModule, ImageToVideo, LongVideo, Scheduler, Sampler, LoadDemoModel,
     LoadMotionLoRA, MotionControl, PromptSchedule,
-    DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, SaveMotionModule,
+    DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, AdaptControlNet, SaveMotionModule, SaveControlNet,
     LoadSpatialLoRA,
 ]

@@ -6,9 +6,7 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..host.controls import MotionControl as Control
 from ..host.display import show_text
-from ..keyframes.curve import parse_curve
 from .motion import MotionModuleSocket
 
 HIGHEST = 10.0
@@ -51,6 +49,9 @@ class MotionControl(io.ComfyNode):
     @classmethod
     def execute(cls, motion_module, start_percent: float, end_percent: float, strength_curve: str, mask=None
                 ) -> io.NodeOutput:
+        from ..host.controls import MotionControl as Control
+        from ..keyframes.curve import parse_curve
+
         curve = parse_curve(strength_curve, 0.0, HIGHEST) if strength_curve.strip() else None
         control = Control(start_percent, end_percent, curve, mask)
         show_text(cls, f"acts from {start_percent:.0%} to {end_percent:.0%} of the sampling")

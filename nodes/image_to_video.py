@@ -6,19 +6,19 @@ import torch
 from comfy_api.latest import io
 
 from ..host.display import show_text
-from ..host.image_to_video import LATENT_CELL, apply_image_to_video, fit_images
+from ..host.sizes import LATENT_CELL
 from .motion import MotionModuleSocket, chosen_schedule, schedule_input, strength_input
 
 LEVELS = ("level_1_weight", "level_2_weight", "level_3_weight", "level_4_weight")
-MOST_PIXELS = 4096
+FEWEST_PIXELS, MOST_PIXELS = 64, 4096
 MOST_FRAMES = 1024
 
 
 def _side_input(name: str) -> io.Int.Input:
     return io.Int.Input(
-        name, default=512, min=64, max=MOST_PIXELS, step=LATENT_CELL,
-        tooltip=f"The video's {name} in pixels, 64 to {MOST_PIXELS}, a multiple of {LATENT_CELL}. 512 is recommended; "
-                "768 by 512 works too.")
+        name, default=512, min=FEWEST_PIXELS, max=MOST_PIXELS, step=LATENT_CELL,
+        tooltip=f"The video's {name} in pixels, {FEWEST_PIXELS} to {MOST_PIXELS}, a multiple of {LATENT_CELL}. 512 is "
+                "recommended; 768 by 512 works too.")
 
 
 def _level_input(number: int) -> io.Float.Input:
@@ -70,6 +70,9 @@ class ImageToVideo(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, vae, reference_image, width: int, height: int, num_frames: int,
                 motion_scale: float, motion_strength: float, schedule: str, **weights: float) -> io.NodeOutput:
+        from ..host.image_to_video import apply_image_to_video, check_animates, fit_images
+
+        check_animates(model, motion_module)
         _check(width, height, num_frames, len(reference_image))
         images, fitted = fit_images(reference_image, width, height)
         latents = vae.encode(images)
@@ -82,13 +85,17 @@ class ImageToVideo(io.ComfyNode):
 
 
 def _check(width: int, height: int, num_frames: int, images: int) -> None:
-    """Check what can be known before anything is encoded.
+    """Check what can be known before anything is encoded; a number that arrives by a link has had no check yet.
 
     Raises:
-        ValueError: A side that no latent has, or another number of images than one or one for each frame.
+        ValueError: A side that no latent has, no frame, or another number of images than one or one for each frame.
     """
-    if width % LATENT_CELL or height % LATENT_CELL:
-        raise ValueError(f"the video is to have {width} x {height} pixels; both have to be multiples of {LATENT_CELL}")
+    if any(side % LATENT_CELL or side < FEWEST_PIXELS for side in (width, height)):
+        near = " x ".join(str(max(FEWEST_PIXELS, LATENT_CELL * round(side / LATENT_CELL))) for side in (width, height))
+        raise ValueError(f"the video is to have {width} x {height} pixels; both have to be multiples of {LATENT_CELL}, "
+                         f"from {FEWEST_PIXELS} on. Take {near}")
+    if num_frames < 1:
+        raise ValueError(f"the video is to have {num_frames} frames; it needs at least 1, and 16 are recommended")
     if images not in (1, num_frames):
         raise ValueError(f"{images} reference images for a video of {num_frames} frames. Connect one image, or one "
                          "for each frame")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host.display import show_text
-from ..host.long_video import long_video
 
 
 class LongVideo(io.ComfyNode):
@@ -42,6 +41,8 @@ class LongVideo(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, context_length: int, context_overlap: int, loop: bool, freenoise: bool) -> io.NodeOutput:
+        from ..host.long_video import long_video
+
         windowed = long_video(model, context_length, context_overlap, loop, freenoise)
         work = context_length / (context_length - context_overlap)
         show_text(cls, f"windows of {context_length} frames, every {context_length - context_overlap} frames\n"

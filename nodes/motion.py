@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io
 
 from ..host.display import show_text
 from ..host.folders import motion_files, motion_path
-from ..host.motion import LoadedMotion, apply_motion, load_motion
 from ..samplers.schedules import SCHEDULES, Schedule
+
+if TYPE_CHECKING:
+    from ..host.motion import LoadedMotion
 
 MotionModuleSocket = io.Custom("ANIMATELCM_MOTION_MODULE")
 AUTO, KEEP = "auto", "keep the model's own"
@@ -57,6 +61,8 @@ class LoadMotionModule(io.ComfyNode):
 
     @classmethod
     def execute(cls, motion_file: str) -> io.NodeOutput:
+        from ..host.motion import load_motion
+
         return io.NodeOutput(load_motion(motion_path(motion_file)))
 
 
@@ -82,6 +88,8 @@ class ApplyMotionModule(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, motion_module, motion_strength: float, schedule: str) -> io.NodeOutput:
+        from ..host.motion import apply_motion
+
         chosen, told = chosen_schedule(motion_module, schedule)
         # As in the authors' code: without an image nothing is added to the features.
         if motion_module.encoder is not None:

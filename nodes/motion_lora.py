@@ -6,7 +6,6 @@ from comfy_api.latest import io
 
 from ..host.display import show_text
 from ..host.folders import motion_lora_files, motion_lora_path
-from ..host.motion_lora import with_motion_lora
 from .motion import MotionModuleSocket
 
 
@@ -40,6 +39,8 @@ class LoadMotionLoRA(io.ComfyNode):
 
     @classmethod
     def execute(cls, motion_module, lora_file: str, strength: float) -> io.NodeOutput:
+        from ..host.motion_lora import with_motion_lora
+
         changed, told = with_motion_lora(motion_module, motion_lora_path(lora_file), strength)
         show_text(cls, told)
         return io.NodeOutput(changed)

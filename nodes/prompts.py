@@ -5,7 +5,6 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host.display import show_text
-from ..host.prompts import encode_schedule
 from ..keyframes.travel import INTERPOLATIONS
 
 
@@ -39,6 +38,8 @@ class PromptSchedule(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip, text: str, num_frames: int, interpolation: str) -> io.NodeOutput:
+        from ..host.prompts import encode_schedule
+
         if clip is None:
             raise ValueError("the checkpoint has no text encoder; connect a Stable Diffusion 1.5 checkpoint's CLIP")
         conditioning, told = encode_schedule(clip, text, num_frames, interpolation)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host.display import show_text
-from ..host.sampling import lcm_sampler, scheduled_sigmas
 
 
 class Scheduler(io.ComfyNode):
@@ -38,6 +37,8 @@ class Scheduler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, steps: int, denoise: float) -> io.NodeOutput:
+        from ..host.sampling import scheduled_sigmas
+
         sigmas, timesteps = scheduled_sigmas(model, steps, denoise)
         show_text(cls, "timesteps " + (" ".join(map(str, timesteps)) or "none"))
         return io.NodeOutput(sigmas)
@@ -61,4 +62,6 @@ class Sampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, stochasticity: float) -> io.NodeOutput:
+        from ..host.sampling import lcm_sampler
+
         return io.NodeOutput(lcm_sampler(stochasticity))

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io
 
 from ..host.display import show_text
-from ..host.saving import save_motion
-from ..host.training import (
-    Data,
-    Request,
-    configure,
-    distil_motion_module,
-    distil_spatial_lora,
-    train_image_encoder,
-)
 from ..samplers.schedules import SCHEDULES
 from ..training.config import INITS, PRESETS
 from .motion import MotionModuleSocket
+
+if TYPE_CHECKING:
+    from ..host.training import Request
 
 CATEGORY = "AnimateLCM/training"
 LoraSocket, LossSocket = io.Custom("LORA_MODEL"), io.Custom("LOSS_MAP")
@@ -25,7 +21,8 @@ ENCODER, BOTH = "image encoder", "image encoder and motion module"
 MOST = 1_000_000
 
 
-def _data_inputs(what: str, each: str) -> list[io.Input]:
+def data_inputs(what: str, each: str) -> list[io.Input]:
+    """Return the sockets for what Make Training Dataset gives."""
     return [
         io.Latent.Input("latents", tooltip=f"From Make Training Dataset: {what}, the list of all of them."),
         io.Conditioning.Input("positive", tooltip=f"From Make Training Dataset: the encoded caption of {each}."),
@@ -34,7 +31,8 @@ def _data_inputs(what: str, each: str) -> list[io.Input]:
     ]
 
 
-def _run_inputs(default_name: str, schedule: str) -> list[io.Input]:
+def run_inputs(default_name: str, schedule: str) -> list[io.Input]:
+    """Return the sockets that every training node has."""
     return [
         io.String.Input(
             "name", default=default_name,
@@ -66,7 +64,8 @@ def _run_inputs(default_name: str, schedule: str) -> list[io.Input]:
     ]
 
 
-def _frames_input() -> io.Int.Input:
+def frames_input() -> io.Int.Input:
+    """Return the socket for the frames of a clip."""
     return io.Int.Input(
         "num_frames", default=16, min=2, max=64,
         tooltip="Frames of a clip in training, 2 to 64; a random stretch is taken of longer ones. 16 is recommended, "
@@ -79,10 +78,12 @@ LOSS_OUTPUTS = [
 ]
 
 
-def _request(cls: type[io.ComfyNode], stage: str, settings: dict, num_frames: int = 1) -> Request:
-    """Return what the sockets of `_run_inputs` ask for; the node takes lists, so each is a list of one."""
+def request_from(cls: type[io.ComfyNode], stage: str, settings: dict, num_frames: int = 1) -> Request:
+    """Return what the sockets of `run_inputs` ask for; the node takes lists, so each is a list of one."""
     name, preset, steps, learning_rate, seed, preview_every, schedule = (settings[key][0] for key in (
         "name", "preset", "steps", "learning_rate", "seed", "preview_every", "schedule"))
+    from ..host.training import Request, configure
+
     config = configure(stage, preset, steps, learning_rate, seed, num_frames)
     return Request(config, schedule, name, preview_every, tell=lambda text: show_text(cls, text))
 
@@ -99,8 +100,8 @@ class DistillSpatialLoRA(io.ComfyNode):
             is_input_list=True,
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL to distil, with its LoRAs; it stays as it is."),
-                *_data_inputs("images, or clips of which single frames are taken", "each"),
-                *_run_inputs("spatial_lora", "AnimateLCM text-to-video"),
+                *data_inputs("images, or clips of which single frames are taken", "each"),
+                *run_inputs("spatial_lora", "AnimateLCM text-to-video"),
             ],
             outputs=[
                 LoraSocket.Output(display_name="lora", tooltip="For Distill Motion Module, the stock Load LoRA Model "
@@ -112,7 +113,10 @@ class DistillSpatialLoRA(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, latents, positive, negative, **settings) -> io.NodeOutput:
-        request = _request(cls, "image", settings)
+        from ..host.dataset import Data
+        from ..host.training import distil_spatial_lora
+
+        request = request_from(cls, "image", settings)
         lora, losses = distil_spatial_lora(model[0], Data(latents, positive, negative[0]), request)
         return io.NodeOutput(lora, {"loss": losses}, len(losses))
 
@@ -132,9 +136,9 @@ class DistillMotionModule(io.ComfyNode):
                                                 "LoRA; it stays as it is."),
                 MotionModuleSocket.Input("motion_module", tooltip="The teacher's, from Load Motion Module, such as "
                                                                   "AnimateDiff v2; it stays as it is."),
-                *_data_inputs("clips", "each"),
-                *_run_inputs("motion_module", "AnimateLCM text-to-video"),
-                _frames_input(),
+                *data_inputs("clips", "each"),
+                *run_inputs("motion_module", "AnimateLCM text-to-video"),
+                frames_input(),
                 LoraSocket.Input("lora", optional=True,
                                  tooltip="From Distill Spatial LoRA or Load Spatial LoRA. Needed unless 'init' is "
                                          "'none' or 'decoupled' is off."),
@@ -160,7 +164,10 @@ class DistillMotionModule(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, latents, positive, negative, num_frames, init, decoupled, lora=(None,),
                 **settings) -> io.NodeOutput:
-        request = _request(cls, "motion", settings, num_frames[0]).distilling(init[0], decoupled[0])
+        from ..host.dataset import Data
+        from ..host.training import distil_motion_module
+
+        request = request_from(cls, "motion", settings, num_frames[0]).distilling(init[0], decoupled[0])
         trained, lora, losses = distil_motion_module(
             model[0], motion_module[0], lora[0], Data(latents, positive, negative[0]), request)
         return io.NodeOutput(trained, lora or {}, {"loss": losses}, len(losses))
@@ -181,9 +188,9 @@ class AdaptAdapter(io.ComfyNode):
                                                 "motion module; it stays as it is."),
                 MotionModuleSocket.Input("motion_module", tooltip="A few-step motion module. An image encoder that it "
                                                                   "has is trained further; otherwise a new one is."),
-                *_data_inputs("clips, whose first frame is the image to follow", "each"),
-                *_run_inputs("image_to_video", "AnimateLCM image-to-video"),
-                _frames_input(),
+                *data_inputs("clips, whose first frame is the image to follow", "each"),
+                *run_inputs("image_to_video", "AnimateLCM image-to-video"),
+                frames_input(),
                 io.Combo.Input(
                     "train", options=[ENCODER, BOTH], default=BOTH,
                     tooltip="What is trained. Both are recommended; the image encoder alone leaves the motion module "
@@ -200,7 +207,10 @@ class AdaptAdapter(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, latents, positive, negative, num_frames, train, **settings
                 ) -> io.NodeOutput:
-        request = _request(cls, "adapt", settings, num_frames[0])
+        from ..host.dataset import Data
+        from ..host.training import train_image_encoder
+
+        request = request_from(cls, "adapt", settings, num_frames[0])
         trained, losses = train_image_encoder(
             model[0], motion_module[0], train[0] == BOTH, Data(latents, positive, negative[0]), request)
         return io.NodeOutput(trained, {"loss": losses}, len(losses))
@@ -229,6 +239,8 @@ class SaveMotionModule(io.ComfyNode):
 
     @classmethod
     def execute(cls, motion_module, filename_prefix: str) -> io.NodeOutput:
+        from ..host.saving import save_motion
+
         path = save_motion(motion_module, filename_prefix)
         show_text(cls, f"saved as {path.name}")
         return io.NodeOutput()

@@ -86,12 +86,17 @@ def loaded_motion(folder: Path, config: MotionConfig = CONFIG, seed: int = 1) ->
     return load_motion(motion_file(folder, config, seed))
 
 
-def loaded_image_to_video(folder: Path, config: MotionConfig = CONFIG, seed: int = 1) -> LoadedMotion:
-    """Return an image-to-video module with random weights, through a file."""
+def image_to_video_file(folder: Path, config: MotionConfig = CONFIG, seed: int = 1) -> Path:
+    """Write an image-to-video file with random weights."""
     path = folder / f"image-to-video-{seed}.safetensors"
     encoder = reference_encoder.random_weights(config.channels, seed)
     write_motion_file(path, motion_module(config, seed).state_dict(), IMAGE_TO_VIDEO, IMAGE_TO_VIDEO, config, encoder)
-    return load_motion(path)
+    return path
+
+
+def loaded_image_to_video(folder: Path, config: MotionConfig = CONFIG, seed: int = 1) -> LoadedMotion:
+    """Return an image-to-video module with random weights, through a file."""
+    return load_motion(image_to_video_file(folder, config, seed))
 
 
 def conditioning(seed: int, tokens: int = 5, channels: int = CONTEXT_DIM) -> list:

@@ -33,7 +33,7 @@ def test_arguments_override_the_file_and_leave_the_rest(train):
 def test_every_argument_is_one_that_a_plan_knows(train):
     from animatelcm.training.options import plan
 
-    words = {"stage": "motion", "preset": "tiny", "data": "clips", "lora": "lora.safetensors"}
+    words = {"stage": "adapt", "preset": "tiny", "data": "clips", "lora": "lora.safetensors"}
     names = {name: words.get(name, "some") for name in train.ARGUMENTS}
     numbers = dict.fromkeys(train.NUMBERS, 8)
     arguments = [part for name, value in (names | numbers).items()

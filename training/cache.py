@@ -71,6 +71,11 @@ class CachedClips:
         made_from = [item.digest, view, self.settings.seed, asdict(self.clip_settings), self.frames_id]
         return self.cache / "latents" / _name(made_from)
 
+    def hint_path(self, item: Item, view: int) -> Path:
+        """Return where the hint of a clip lies: as pixels, which a ControlNet takes as they are."""
+        made_from = [item.hint_digest, item.seed(view, self.settings.seed), asdict(self.clip_settings)]
+        return self.cache / "hints" / _name(made_from)
+
     def text_path(self, caption: str) -> Path:
         """Return where the embedding of a caption lies."""
         return self.cache / "text" / _name([caption, self.text_id])
@@ -84,13 +89,19 @@ class CachedClips:
         def examples(number: int) -> Examples:
             chosen = picks(number, batch, len(self.folder.items), self.settings.views, self.settings.seed)
             items = [self.folder.items[pick.index] for pick in chosen]
-            latents = torch.stack([_read(self.clip_path(item, pick.view)).float()
-                                   for item, pick in zip(items, chosen, strict=True)])
-            if self.clip_settings.num_frames == 1:
-                latents = latents[:, 0]
-            return Examples(latents.to(device), self.context([item.caption for item in items]).to(device))
+            views = [(item, pick.view) for item, pick in zip(items, chosen, strict=True)]
+            conditions = {}
+            if items[0].hint is not None:
+                conditions["hint"] = self._batch([self.hint_path(*view) for view in views], device) / 255
+            return Examples(self._batch([self.clip_path(*view) for view in views], device),
+                            self.context([item.caption for item in items]).to(device), conditions)
 
         return examples
+
+    def _batch(self, paths: Sequence[Path], device: torch.device) -> Tensor:
+        """Return what lies in files as b f ..., or of images as b ..."""
+        batch = torch.stack([_read(path).float() for path in paths]).to(device)
+        return batch[:, 0] if self.clip_settings.num_frames == 1 else batch
 
 
 def prepare(folder: Folder, clip_settings: ClipSettings, settings: DataSettings, encoders: Encoders, cache: Path,
@@ -112,6 +123,8 @@ def prepare(folder: Folder, clip_settings: ClipSettings, settings: DataSettings,
         try:
             for path, clip in _missing_clips(clips, item):
                 _write(path, encoders.frames(clip))
+            for path, hint in _missing_hints(clips, item):
+                _write(path, (hint * 255).round().to(torch.uint8))
         except DataError as error:
             problems[item] = str(error)
         progress(number * settings.views, total)
@@ -129,6 +142,15 @@ def _missing_clips(clips: CachedClips, item: Item) -> Iterator[tuple[Path, Tenso
         path = clips.clip_path(item, view)
         if not path.is_file():
             yield path, read_clip(item.path, item.num_frames, clips.clip_settings, item.seed(view, clips.settings.seed))
+
+
+def _missing_hints(clips: CachedClips, item: Item) -> Iterator[tuple[Path, Tensor]]:
+    """Yield the hints of a file's clips that are not in the cache yet: cut as the clips are, and not tinted."""
+    settings = replace(clips.clip_settings, colour=0.0)
+    for view in range(clips.settings.views if item.hint is not None else 0):
+        path = clips.hint_path(item, view)
+        if not path.is_file():
+            yield path, read_clip(item.hint, item.num_frames, settings, item.seed(view, clips.settings.seed))
 
 
 def _name(made_from: list) -> str:

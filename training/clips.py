@@ -71,6 +71,16 @@ def count_frames(path: Path) -> int:
         return sum(packet.size > 0 for packet in container.demux(video=0))
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return width and height of a file's pictures, in pixels, as they are stored.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    with _reading(path), av.open(str(path)) as container:
+        return container.streams.video[0].width, container.streams.video[0].height
+
+
 def read_clip(path: Path, count: int, settings: ClipSettings, seed: int) -> Tensor:
     """Return one clip of a file that has `count` frames, as `seed` cuts it: (f, 3, h, w), values 0 to 1.
 

@@ -1,6 +1,7 @@
 """A folder of captioned clips or images, and which of them a batch holds.
 
     clips/cat.mp4  clips/cat.txt      the caption of a file has its name and the ending .txt
+    clips/cat.hint.mp4                what a ControlNet that is trained follows, frame for frame, where there is one
 
 A file gives `views` clips, each cut once from a seed of its own: where it starts, what part of the picture it shows,
 whether it is mirrored. So there are finitely many, and `cache.py` encodes each of them once. What a batch holds
@@ -12,12 +13,14 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .clips import IMAGES, VIDEOS, ClipSettings, DataError, check_length, count_frames
+from .clips import IMAGES, VIDEOS, ClipSettings, DataError, check_length, count_frames, picture_size
 
 CAPTION = ".txt"
+HINT = ".hint"
+"""What the name of a file's hint has before its ending."""
 SHOWN_PROBLEMS = 20
 """How many problems a message lists before it only counts them."""
 
@@ -32,6 +35,10 @@ class Item:
     """Frames of the file."""
     digest: str
     """SHA-256 of the file: a file that was renamed is the same, one that was replaced is not."""
+    hint: Path | None = None
+    """File that a ControlNet follows, where one is trained."""
+    hint_digest: str = ""
+    """SHA-256 of that file."""
 
     def seed(self, view: int, seed: int) -> int:
         """Return the seed of one of the clips; it depends on nothing but the file's content and the numbers."""
@@ -69,10 +76,12 @@ class Folder:
         return folder
 
 
-def scan(path: Path, settings: ClipSettings, progress: Callable[[int, int], None] = lambda done, total: None) -> Folder:
+def scan(path: Path, settings: ClipSettings, progress: Callable[[int, int], None] = lambda done, total: None,
+         hints: bool = False) -> Folder:
     """Look at every file of a folder and the folders in it; names that begin with a dot are passed over.
 
     Args:
+        hints: Whether every clip or image has to have a hint; otherwise hints are not looked at.
         progress: Called with the files looked at and their number.
 
     Raises:
@@ -89,8 +98,11 @@ def scan(path: Path, settings: ClipSettings, progress: Callable[[int, int], None
     captioned = {file.with_suffix("") for file in files if file.suffix.lower() != CAPTION}
     for number, file in enumerate(files, 1):
         try:
-            if file.suffix.lower() != CAPTION:
-                items.append(_item(file, settings))
+            if Path(file.stem).suffix == HINT:
+                _check_owner(file)
+            elif file.suffix.lower() != CAPTION:
+                item = _item(file, settings)
+                items.append(_with_hint(item) if hints else item)
             elif file.with_suffix("") not in captioned:
                 raise DataError(f"{file} is a caption without a clip or image of the same name")
         except DataError as error:
@@ -106,6 +118,24 @@ def _item(file: Path, settings: ClipSettings) -> Item:
     num_frames = count_frames(file)
     check_length(file, num_frames, settings)
     return Item(file, caption, num_frames, sha256(file))
+
+
+def _check_owner(hint: Path) -> None:
+    owner = hint.with_name(Path(hint.stem).stem + hint.suffix)
+    if not owner.is_file():
+        raise DataError(f"{hint} is a hint without its clip or image, {owner.name}")
+
+
+def _with_hint(item: Item) -> Item:
+    hint = item.path.with_suffix(HINT + item.path.suffix)
+    if not hint.is_file():
+        raise DataError(f"{item.path} has no hint; put what the ControlNet follows into {hint.name} beside it")
+    if (frames := count_frames(hint)) != item.num_frames:
+        raise DataError(f"{hint} has {frames} frames and its clip {item.num_frames}; expected as many")
+    if (size := picture_size(hint)) != (wanted := picture_size(item.path)):
+        raise DataError(f"{hint} has {size[0]} x {size[1]} pixels and its clip {wanted[0]} x {wanted[1]}; "
+                        "expected the same size")
+    return replace(item, hint=hint, hint_digest=sha256(hint))
 
 
 def _caption(file: Path) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import lcm
 
 import torch
@@ -29,6 +29,8 @@ class LatentSource:
     """The encoded caption of each, n d."""
     config: TrainingConfig
     device: torch.device
+    conditions: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
+    """What else the network is given by name, f ... for each item: the same frames are taken of it."""
 
     def __post_init__(self) -> None:
         if len(self.latents) != len(self.contexts) or not self.latents:
@@ -38,6 +40,11 @@ class LatentSource:
         if shortest < wanted:
             raise ValueError(f"a clip has {shortest} frames, training needs {wanted} of each. Give longer clips, or "
                              "train on fewer frames")
+        for name, items in self.conditions.items():
+            for index, (item, clip) in enumerate(zip(items, self.latents, strict=True)):
+                if len(item) != len(clip):
+                    raise ValueError(f"the {name} of clip {index + 1} has {len(item)} frames and the clip {len(clip)}; "
+                                     "expected as many")
 
     @property
     def frames(self) -> int:
@@ -53,15 +60,18 @@ class LatentSource:
         first = rng.randrange(len(self.latents))
         same = sizes[self.latents[first].shape[1:]]
         chosen = [first, *(rng.choice(same) for _ in range(self.config.batch - 1))]
-        latents = torch.stack([self._stretch(self.latents[index], rng) for index in chosen])
+        stretches = [(index, self._start(self.latents[index], rng)) for index in chosen]
         context = join([self.contexts[index] for index in chosen])
-        if self.config.stage == "image":
-            latents = latents[:, 0]
-        return Examples(latents.to(self.device), context.to(self.device))
+        conditions = {name: self._cut(items, stretches) for name, items in self.conditions.items()}
+        return Examples(self._cut(self.latents, stretches), context.to(self.device), conditions)
 
-    def _stretch(self, clip: Tensor, rng: random.Random) -> Tensor:
-        start = rng.randrange(len(clip) - self.frames + 1)
-        return clip[start:start + self.frames].float()
+    def _start(self, clip: Tensor, rng: random.Random) -> int:
+        return rng.randrange(len(clip) - self.frames + 1)
+
+    def _cut(self, items: Sequence[Tensor], stretches: Sequence[tuple[int, int]]) -> Tensor:
+        """Return the stretches, each an item and where it starts, as b f ..., or of images b ..."""
+        cut = torch.stack([items[index][start:start + self.frames].float() for index, start in stretches])
+        return (cut[:, 0] if self.config.stage == "image" else cut).to(self.device)
 
 
 def join(contexts: Sequence[Tensor]) -> Tensor:

@@ -29,7 +29,7 @@ class RunOptions:
     """What a run is about, beside its numbers."""
 
     stage: str
-    """"image": a LoRA; "motion": a motion module; "adapt": an image encoder for image to video."""
+    """"image": a LoRA; "motion": a motion module; "adapt": an image encoder for image to video, or a ControlNet."""
     data: Path
     """Folder of clips or images, each with its caption in a .txt file."""
     model: str = "demo"
@@ -38,6 +38,8 @@ class RunOptions:
     """Path of the motion file to start from, or "demo"; not for the image stage."""
     lora: Path | None = None
     """Result of the image stage, for the other two."""
+    control_net: Path | None = None
+    """ControlNet to tune, for the adapt stage, in place of an image encoder; every clip has a hint."""
     preset: str = "sd15-24gb"
     """Where all numbers that are not given come from."""
     schedule: str = TEXT_TO_VIDEO
@@ -48,6 +50,8 @@ class RunOptions:
     """Folder of the checkpoint, the result, the cache and the log."""
 
     def __post_init__(self) -> None:
+        if self.control_net is not None and self.stage != "adapt":
+            raise OptionError(f"control_net is given and stage is {self.stage!r}; expected the stage adapt")
         for name, value, known in (("stage", self.stage, STAGES), ("preset", self.preset, tuple(PRESETS))):
             if value not in known:
                 raise OptionError(f"{name} is {value!r}; expected one of {', '.join(known)}")
@@ -55,7 +59,7 @@ class RunOptions:
             raise OptionError("lora is given, and the image stage makes one; leave it out, or merge it into the model")
 
 
-PATHS = ("data", "lora", "output")
+PATHS = ("data", "lora", "control_net", "output")
 TABLES = ("clips", "views", "training", "loop", "distillation", "lora_shape")
 
 

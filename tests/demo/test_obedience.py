@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from animatelcm.demo.denoising import WEIGHTS
+from animatelcm.demo.files import WEIGHTS
 from animatelcm.demo.obedience import DemoSampler, Settings, with_lora
+from animatelcm.host import tiny
 from animatelcm.host.tiny import load_demo_model
 from animatelcm.host.trainable import layer_names
 from animatelcm.motion.files import read_motion_file, write_motion_file
@@ -25,8 +26,17 @@ def lora_file(path, layers):
     return path
 
 
-def test_a_lora_changes_the_clip_and_one_for_another_model_is_refused(tmp_path):
-    model = load_demo_model()[0]
+@pytest.fixture(scope="module", autouse=True)
+def loaded():
+    """The demo model, loaded once for all samplers of this file; they take clones of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        model = load_demo_model()
+        patch.setattr(tiny, "load_demo_model", lambda: model)
+        yield model
+
+
+def test_a_lora_changes_the_clip_and_one_for_another_model_is_refused(tmp_path, loaded):
+    model = loaded[0]
     layers = [name for name in layer_names(model).values() if name.endswith("down_blocks.1.attentions.0.proj_in")]
     plain = DemoSampler()(PROMPT, 0, QUICK)
     changed = DemoSampler(lora=lora_file(tmp_path / "own.safetensors", layers))(PROMPT, 0, QUICK)

@@ -10,6 +10,8 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
+from ..support import run
+
 PACKAGES = ("comfy", "comfy_extras", "torch")
 TORCH_PARTS = ("torch", "torch.nn", "torch.nn.functional", "torch.nn.modules", "torch.optim", "torch.autograd",
                "torch.cuda", "torch.random", "torch.utils.checkpoint")
@@ -78,3 +80,26 @@ def _frozen(value: object) -> object:
 def weights_of(model: ModelPatcher) -> dict[str, torch.Tensor]:
     """Return copies of the values of all weights."""
     return {key: value.clone() for key, value in model.model.state_dict().items()}
+
+
+class Watch:
+    """Compares a MODEL, the host and torch with what they were when the watch began."""
+
+    def __init__(self, model):
+        self.model = model
+        self.result = run(model)
+        # From the second run on the host's own preparations are done, and nothing may change any more.
+        self.parts, self.unet = parts_of(model.model), parts_of(model.model.diffusion_model)
+        self.options, self.weights = options_of(model), weights_of(model)
+        self.attributes = library_attributes()
+
+    def check(self):
+        # Of the whole model the host itself may hold back a change, such as another model_sampling, to the next run.
+        assert changed(self.unet, parts_of(self.model.model.diffusion_model)) == []
+        assert changed(self.attributes, library_attributes()) == []
+        assert options_of(self.model) == self.options
+        assert torch.equal(run(self.model), self.result)
+        assert changed(self.parts, parts_of(self.model.model)) == []
+        weights = weights_of(self.model)
+        assert list(weights) == list(self.weights)
+        assert all(torch.equal(value, self.weights[key]) for key, value in weights.items())

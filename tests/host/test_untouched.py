@@ -16,6 +16,7 @@ from animatelcm.host.motion import apply_motion
 from animatelcm.motion.module import MotionConfig
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host import snapshots
+from animatelcm.tests.host.snapshots import Watch
 from animatelcm.tests.support import (
     SCHEDULE,
     loaded_image_to_video,
@@ -29,29 +30,6 @@ from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_management import InterruptProcessingException
 from safetensors.torch import load_file
-
-
-class Watch:
-    """Compares a MODEL, the host and torch with what they were when the watch began."""
-
-    def __init__(self, model):
-        self.model = model
-        self.result = run(model)
-        # From the second run on the host's own preparations are done, and nothing may change any more.
-        self.parts, self.unet = snapshots.parts_of(model.model), snapshots.parts_of(model.model.diffusion_model)
-        self.options, self.weights = snapshots.options_of(model), snapshots.weights_of(model)
-        self.attributes = snapshots.library_attributes()
-
-    def check(self):
-        # Of the whole model the host itself may hold back a change, such as another model_sampling, to the next run.
-        assert snapshots.changed(self.unet, snapshots.parts_of(self.model.model.diffusion_model)) == []
-        assert snapshots.changed(self.attributes, snapshots.library_attributes()) == []
-        assert snapshots.options_of(self.model) == self.options
-        assert torch.equal(run(self.model), self.result)
-        assert snapshots.changed(self.parts, snapshots.parts_of(self.model.model)) == []
-        weights = snapshots.weights_of(self.model)
-        assert list(weights) == list(self.weights)
-        assert all(torch.equal(value, self.weights[key]) for key, value in weights.items())
 
 
 def apply(model, motion, strength=1.0):

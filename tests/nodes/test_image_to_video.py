@@ -113,6 +113,15 @@ def test_details_too_fine_for_the_size_are_averaged():
     assert (images - 1 / 3).abs().max() < 0.05
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("size", [(64, 64), (48, 32)])
+def test_grey_images_become_colour(channels, size):
+    """Loaders give colours; other packs' nodes may not."""
+    grey = image()[..., :1]
+    given = torch.cat([grey, torch.zeros_like(grey)], dim=-1)[..., :channels]
+    assert torch.equal(fit_images(given, *size)[0], fit_images(grey.repeat(1, 1, 1, 3), *size)[0])
+
+
 def test_transparency_is_left_out():
     with_alpha = torch.cat([image(), torch.zeros(1, 64, 64, 1)], dim=-1)
     assert torch.equal(fit_images(with_alpha, 64, 64)[0], image())

@@ -26,6 +26,8 @@ def sampling(model: str, seed: int, steps: int, frames: int) -> dict[str, Any]:
         "module": node("AnimateLCM_LoadMotionModule", motion_file="demo (embedded)"),
         "motion": node("AnimateLCM_ApplyMotionModule", model=["demo", 0], motion_module=["module", 0],
                        motion_strength=1.0, schedule="auto"),
+        "long": node("AnimateLCM_LongVideo", model=["motion", 0], context_length=8, context_overlap=2, loop=False,
+                     freenoise=True),
         "text": node("CLIPTextEncode", clip=["demo", 1], text="a red square" + " " * next(RUNS)),
         "latent": node("EmptyLatentImage", width=64, height=64, batch_size=frames),
         "sampled": node("KSampler", model=[model, 0], positive=["text", 0], negative=["text", 0],

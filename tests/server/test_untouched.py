@@ -8,9 +8,9 @@ from animatelcm.client.api import ComfyClient, Progress, RunError
 from animatelcm.tests.server.sampling import latents, sampling
 
 
-def interrupt(client: ComfyClient) -> None:
+def interrupt(client: ComfyClient, model: str = "motion") -> None:
     """Sample a video and POST /interrupt in the middle."""
-    prompt = sampling("motion", 0, steps=500, frames=16)
+    prompt = sampling(model, 0, steps=500, frames=16)
     prompt_id = client.queue(prompt)
 
     def stop(progress: Progress) -> None:
@@ -22,13 +22,17 @@ def interrupt(client: ComfyClient) -> None:
         client.wait(prompt_id, prompt, stop)
 
 
+def interrupt_in_a_window(client: ComfyClient) -> None:
+    interrupt(client, "long")
+
+
 def fail(client: ComfyClient) -> None:
     """Ask for more frames than the module knows, which only the sampling can find out."""
     with pytest.raises(RunError, match=r"65 frames.*at most 64.*Long Video"):
         client.run(sampling("motion", 0, steps=2, frames=65))
 
 
-@pytest.mark.parametrize("break_off", [interrupt, fail])
+@pytest.mark.parametrize("break_off", [interrupt, interrupt_in_a_window, fail])
 def test_model_is_the_same_afterwards(client: ComfyClient, break_off) -> None:
     before = latents(client, seed=1)
     break_off(client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -65,6 +66,28 @@ def test_anything_else_is_encoded_anew(clips, change):
     prepared(clips)
     _, counting = prepared(clips, **change)
     assert counting.frames_calls == 6 and not counting.text_calls
+
+
+@pytest.mark.parametrize("colour", [0.0, 0.5])
+def test_a_hint_is_cut_as_its_clip_is_and_never_tinted(tmp_path, colour):
+    """The hint is the clip itself here, so that its latents, which are means of 8 x 8 pixels, tell."""
+    rows = torch.arange(40).view(1, 1, -1, 1) + torch.arange(60) * 2 + torch.arange(9).view(-1, 1, 1, 1) * 8
+    path = write_video(tmp_path / "clips" / "0.mp4", rows.expand(9, 3, 40, 60).to(torch.uint8))
+    shutil.copy(path, path.with_suffix(".hint.mp4"))
+    clip = replace(CLIP, flip=0.5, colour=colour)
+
+    def batches(settings):
+        found, data = scan(path.parent, settings, hints=True), replace(DATA, views=6)
+        source = prepare(found, settings, data, Counting().encoders(), tmp_path / "cache").source(1, CPU)
+        return [source(number) for number in range(6)]
+
+    tinted, plain = batches(clip), batches(replace(clip, colour=0.0))
+    for some, others in zip(tinted, plain, strict=True):
+        hint = some.conditions["hint"]
+        assert hint.shape == (1, 4, 3, 32, 32)
+        assert torch.equal(hint, others.conditions["hint"])
+        torch.testing.assert_close(F.avg_pool2d(hint[0], 8), others.latents[0], rtol=0, atol=0.01)
+    assert len({batch.conditions["hint"].sum().item() for batch in plain}) > 3
 
 
 def test_another_text_encoder_encodes_the_captions_anew(clips):

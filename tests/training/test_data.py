@@ -45,6 +45,22 @@ def test_everything_that_is_left_out_is_reported(tmp_path):
     assert "1 files are used, 8 are not" in folder.report()
 
 
+def test_hints_belong_to_their_clips(tmp_path):
+    for name in ("good", "bare", "short", "small"):
+        write_video(tmp_path / f"{name}.mp4", numbered_frames(5))
+    write_video(tmp_path / "good.hint.mp4", numbered_frames(5), caption=None)
+    write_video(tmp_path / "short.hint.mp4", numbered_frames(4), caption=None)
+    write_video(tmp_path / "small.hint.mp4", numbered_frames(5, width=32), caption=None)
+    write_video(tmp_path / "gone.hint.mp4", numbered_frames(5), caption=None)
+    without = scan(tmp_path, SETTINGS)
+    assert [item.hint for item in without.items] == [None] * 4
+    assert "gone.hint.mp4 is a hint without its clip or image, gone.mp4" in "".join(without.problems)
+    folder = scan(tmp_path, SETTINGS, hints=True)
+    assert [item.hint.name for item in folder.items] == ["good.hint.mp4"]
+    for reason in ("into bare.hint.mp4 beside it", "has 4 frames and its clip 5", "has 32 x 32 pixels and its clip 48"):
+        assert sum(reason in problem for problem in folder.problems) == 1, reason
+
+
 def test_images_and_videos_feed_a_stage_of_single_frames(tmp_path):
     write_video(tmp_path / "a.png", gradient())
     write_video(tmp_path / "b.mp4", numbered_frames(3))

@@ -73,6 +73,7 @@ def test_an_image_encoder_is_trained_on_the_schedule_of_image_to_video():
     ({"loop": 4}, r"loop is 4; expected a table, \[loop\]"),
     ({"clips": {"height": 64}}, r"\[clips\] has height, which belong into \[training\]"),
     ({"training": {"height": 60}}, "multiples of 8"),
+    ({"control_net": "depth.safetensors"}, "control_net is given and stage is 'image'; expected the stage adapt"),
 ])
 def test_what_cannot_be_is_named(change, said):
     told = {"stage": "image", "data": "clips", "preset": "tiny", **change}

@@ -1,0 +1,20 @@
+"""Where the demo model's files are."""
+
+from pathlib import Path
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""The demo model itself: UNet, text encoder, codec, and the motion module that needs many steps."""
+MODELS = Path(__file__).parent / "models"
+"""What the host's own loaders list, in folders that are named like the host's; named below within it."""
+LORA = "loras/AnimateLCM_demo_lora.safetensors"
+"""The spatial LoRA for few steps."""
+MOTION = "animatediff_models/AnimateLCM_demo_t2v.safetensors"
+"""The motion module for few steps."""
+ENCODER = "animatediff_models/AnimateLCM_demo_i2v.safetensors"
+"""The same with an image encoder."""
+PASTEL = "loras/AnimateLCM_demo_pastel.safetensors"
+"""A LoRA with another palette."""
+SWAY = "animatediff_motion_lora/AnimateLCM_demo_sway.safetensors"
+"""A motion LoRA."""
+LAYOUT = "controlnet/AnimateLCM_demo_layout.safetensors"
+"""A ControlNet."""
