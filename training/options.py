@@ -106,7 +106,8 @@ def plan(told: Mapping[str, Any]) -> Plan:
             raise OptionError(f"{table} is {told[table]!r}; expected a table, [{table}]")
     own = {name: value for name, value in told.items() if name not in TABLES}
     own |= {name: Path(own[name]) for name in PATHS if name in own}
-    own.setdefault("schedule", SCHEDULES_OF.get(str(told["stage"])))
+    # A ControlNet is tuned to the model that it will guide, an image encoder to a motion file of its own kind.
+    own.setdefault("schedule", TEXT_TO_VIDEO if "control_net" in own else SCHEDULES_OF.get(str(told["stage"])))
     options = _made(RunOptions, "the file", own, RunOptions)
     config = PRESETS[options.preset][options.stage]
     config = replace(config, loop=_over(_short(config.loop, told), "loop", told),

@@ -59,6 +59,7 @@ def test_an_image_encoder_is_trained_on_the_schedule_of_image_to_video():
     adapted = {"stage": "adapt", "data": "clips", "lora": "lora.safetensors"}
     assert plan(adapted).options.schedule == "AnimateLCM image-to-video"
     assert plan({**adapted, "schedule": "LCM"}).options.schedule == "LCM"
+    assert plan({**adapted, "control_net": "depth.safetensors"}).options.schedule == "AnimateLCM text-to-video"
 
 
 @pytest.mark.parametrize("change, said", [
