@@ -1,7 +1,7 @@
 """Measure how well the demo model obeys its prompts, as the world's detector sees it.
 
-    python dev.py obedience --prompts 120             the distilled model, in 4 steps, as the demo uses it
-    python dev.py obedience --prompts 120 --teacher   the one that it was distilled from, in 25 guided steps
+    python dev.py obedience --prompts 120               the demo model, in 25 guided steps
+    python dev.py obedience --prompts 120 --few-steps   after it was distilled, in 4 steps without guidance
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=120)
     parser.add_argument("--seed", type=int, default=1000)
-    parser.add_argument("--teacher", action="store_true", help="the model before it was distilled")
+    parser.add_argument("--few-steps", action="store_true", help="with the distilled LoRA and motion module")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--cfg", type=float)
     parser.add_argument("--sampler")
@@ -124,8 +124,8 @@ def main() -> None:
     arguments = parser.parse_args()
     given = {name: value for name in ("steps", "cfg", "sampler", "scheduler")
              if (value := getattr(arguments, name)) is not None}
-    settings = replace(Settings() if arguments.teacher else FEW_STEPS, **given)
-    sampler = DemoSampler() if arguments.teacher else DemoSampler(MODELS / MOTION, MODELS / LORA)
+    settings = replace(FEW_STEPS if arguments.few_steps else Settings(), **given)
+    sampler = DemoSampler(MODELS / MOTION, MODELS / LORA) if arguments.few_steps else DemoSampler()
     shares = measure(sampler, arguments.prompts, arguments.seed, settings, arguments.sheet)
     print(json.dumps({**shares, "prompts": arguments.prompts, "seed": arguments.seed, **vars(settings)}))
 
