@@ -18,7 +18,7 @@ DEMO_MODELS = DEMO_WEIGHTS.with_name("models")
 def register_folders() -> None:
     """Make the host know both folders, under its models folder, for the suffixes of weights alone.
 
-    What goes with the demo model is listed behind the user's own files, so that the stock loaders find it.
+    What goes with the demo model is listed among the user's own files, which are taken first where names are equal.
     """
     for name in (MOTION_MODELS, MOTION_LORAS):
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))

@@ -107,8 +107,8 @@ def test_the_node_lists_loads_and_tells(motion, lora_file, monkeypatch):
                         ([str(lora_file.parent), *names], suffixes))
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
     listed = next(entry for entry in LoadMotionLoRA.define_schema().inputs if entry.id == "lora_file").options
-    assert listed == ["zoom.safetensors"]
-    assert LoadMotionLoRA.execute(motion, listed[0], 1.0).result[0].patcher.patches
+    assert listed == ["AnimateLCM_demo_sway.safetensors", "zoom.safetensors"]
+    assert LoadMotionLoRA.execute(motion, "zoom.safetensors", 1.0).result[0].patcher.patches
     assert with_motion_lora(motion, lora_file, 1.0)[1] == f"zoom.safetensors: {len(PAIRS)} layers, rank 3"
 
 
