@@ -25,7 +25,8 @@ def register_folders() -> None:
         folders, suffixes = folder_paths.folder_names_and_paths[name]
         # A new id starts without suffixes and would list every file; one from extra_model_paths.yaml does too.
         folder_paths.folder_names_and_paths[name] = (folders, set(suffixes) | set(folder_paths.supported_pt_extensions))
-    for folder in DEMO_MODELS.iterdir():
+    # A file manager may have left files of its own beside the folders.
+    for folder in filter(Path.is_dir, DEMO_MODELS.glob("*")):
         folder_paths.add_model_folder_path(folder.name, str(folder))
 
 
