@@ -164,7 +164,7 @@ def motion_loss(image: ImageModel, options: dict, seed: int, step: int, clips: i
     latent = latents_of(torch.cat([render(scene) for scene in chosen]))
     captions = captions_of(chosen, rng)
     drawn, noisy = torch.rand(2, clips, generator=random_numbers)
-    timesteps = (torch.where(noisy < 0.5, drawn, drawn ** (1 / 6)) * 1000).long().repeat_interleave(world.FRAMES)
+    timesteps = (torch.where(noisy < 0.3, drawn, drawn ** (1 / 6)) * 1000).long().repeat_interleave(world.FRAMES)
     noise = torch.randn(latent.shape, generator=random_numbers)
     with torch.no_grad():
         context = image.context(captions).repeat_interleave(world.FRAMES, dim=0)

@@ -2,7 +2,8 @@
 
     python dev.py distil-demo        killed and started again, it goes on where it was
 
-Stage "lora" is the spatial LoRA, "motion" the motion module with it, "encoder" its image encoder without a teacher.
+Stage "lora" is the spatial LoRA, "motion" the motion module with it, "encoder" its image encoder and "layout" a
+ControlNet for it, both without a teacher.
 Every step draws its scenes from its own number; no picture is seen twice.
 """
 
@@ -20,10 +21,10 @@ from torch import Tensor
 from ..training.config import DistillationConfig, LoopConfig, LoRAConfig, TrainingConfig
 from ..training.draws import Examples, Source
 from ..training.loop import Stage
-from . import world
+from . import layout, world
 from .denoising import finished_image_model, frames_of, latents_of, scenes, walk
-from .files import ENCODER, LORA, MODELS, MOTION
-from .obedience import with_lora
+from .files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, LORA, MODELS, MOTION
+from .sampler import with_lora
 from .stages import arguments
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ..host.motion import LoadedMotion
     from ..host.training import Request
 
-STEPS = {"lora": 2_000, "motion": 2_000, "encoder": 1_500}
+STEPS = {"lora": 2_000, "motion": 2_000, "encoder": 1_500, "layout": 400}
 SCHEDULE = "AnimateLCM text-to-video"
 GUIDANCE = 2.0
 """The teacher's w: the demo's cfg of 3, less one."""
@@ -44,6 +45,8 @@ class WorldData:
 
     context: Callable[[list[str]], Tensor]
     """Encodes captions, b n d."""
+    hints: bool = False
+    """Whether clips come with the silhouettes of their objects."""
 
     def source(self, model: ModelPatcher, config: TrainingConfig, device: torch.device) -> Source:
         """Return the batches of a run."""
@@ -52,7 +55,10 @@ class WorldData:
             context = self.context([world.caption(scene, rng) for scene in chosen])
             if config.num_frames == 1:
                 return Examples(latents_of(frames_of(chosen, rng)), context)
-            return Examples(torch.stack([latents_of(world.render(scene)) for scene in chosen]), context)
+            frames = config.num_frames
+            clips = torch.stack([latents_of(world.render(scene, frames)) for scene in chosen])
+            hints = [layout.hints(scene, world.positions(scene, frames)) for scene in chosen] if self.hints else []
+            return Examples(clips, context, {"hint": torch.stack(hints)} if hints else {})
         return batch
 
     def empty(self) -> Tensor:
@@ -91,7 +97,7 @@ def distil_motion(request: Request, data: WorldData, models: Path) -> None:
     teacher = load_motion(motion_path(EMBEDDED))
     lora = {key: tensor.float() for key, tensor in load_file(models / LORA).items()}
     motion, _, _ = distil_motion_module(load_demo_model()[0], teacher, lora, data, request)
-    _write(motion, models / MOTION)
+    write_half(motion, models / MOTION)
 
 
 def train_encoder(request: Request, data: WorldData, models: Path) -> None:
@@ -102,17 +108,35 @@ def train_encoder(request: Request, data: WorldData, models: Path) -> None:
 
     few_step = with_lora(load_demo_model()[0], models / LORA)
     motion, _ = train_image_encoder(few_step, load_motion(models / MOTION), True, data, request)
-    _write(motion, models / ENCODER)
+    write_half(motion, models / ENCODER)
 
 
-def _write(motion: LoadedMotion, path: Path) -> None:
+def adapt_layout(request: Request, data: WorldData, models: Path) -> None:
+    """Stage three as well: the demo's ControlNet, tuned to the few-step model on clips."""
+    from comfy.controlnet import load_controlnet
+
+    from ..host.control_nets import adapt_control_net, write_control_net
+    from ..host.motion import load_motion
+    from ..host.tiny import load_demo_model
+
+    few_step = with_lora(load_demo_model()[0], models / LORA)
+    control = load_controlnet(str(MODELS / LAYOUT), few_step)
+    adapted, _ = adapt_control_net(few_step, load_motion(models / MOTION), control, replace(data, hints=True), request)
+    path = models / FEW_STEP_LAYOUT
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_control_net(adapted, path)
+
+
+def write_half(motion: LoadedMotion, path: Path) -> None:
+    """Write a motion module in half precision."""
     from ..host.saving import write_motion
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_motion(replace(motion, name=path.name), path, torch.float16)
 
 
-STAGES = {"lora": ("image", distil_lora), "motion": ("motion", distil_motion), "encoder": ("adapt", train_encoder)}
+STAGES = {"lora": ("image", distil_lora), "motion": ("motion", distil_motion), "encoder": ("adapt", train_encoder),
+          "layout": ("adapt", adapt_layout)}
 """Stages by name, with the kind of training that each is."""
 
 

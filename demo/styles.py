@@ -32,6 +32,11 @@ def pastel(frames: Tensor) -> Tensor:
     return (1 + frames) / 2
 
 
+def plain(frames: Tensor) -> Tensor:
+    """Undo `pastel`."""
+    return (2 * frames - 1).clamp(0, 1)
+
+
 def swaying(scene: world.Scene) -> Tensor:
     """Draw the scene's clip with an object that swings from side to side once on its way: (f, 3, h, w)."""
     centres = world.positions(scene)

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ..demo import world
 from ..demo.detector import detect
+from ..demo.layout import hints, layout_iou
 from .frechet import Reference, clip_features, features_of, reference
 from .motion import path_per_frame, unexplained_change
 
-OBEYED = ("colour", "shape", "direction")
-"""What a prompt asks for and the detector can see, beside the background, which every method gets right."""
+OBEYED = ("colour", "shape", "direction", "background")
+"""What a prompt asks for and the detector can see."""
 REFERENCE_CLIPS = 512
 
 
@@ -34,6 +35,11 @@ class Measured:
     """Change that no movement explains, over that of the world's own clip for the prompt."""
     motion: float | None
     """Length of the object's path over that which the prompt asks for; None where no object was seen."""
+    layout: float
+    """How well the object covers the scene's own silhouette, intersection over union, mean over the frames; only a
+    method that is shown the scene can know where that is."""
+    start: float
+    """The same in the first frame."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,17 @@ class Figures:
     colour: float
     shape: float
     direction: float
+    background: float
     change: float
     motion: float
     """NaN where no clip showed an object."""
+    layout: float
+    start: float
+
+    @property
+    def obedience(self) -> float:
+        """Return the mean of colour, shape and direction."""
+        return (self.colour + self.shape + self.direction) / 3
 
 
 def world_reference() -> Reference:
@@ -66,11 +80,12 @@ def measure_clip(clip: Tensor, scene: world.Scene) -> Measured:
     clip = clip.float().cpu()
     seen = detect(clip)
     path = path_per_frame(seen.centres) / world.SPEEDS[scene.speed]
+    covered = layout_iou(clip, hints(scene, world.positions(scene, len(clip))))
     return Measured(
         features=clip_features(clip).tolist(), obeyed={name: getattr(seen, name) == getattr(scene, name)
                                                        for name in OBEYED},
         change=unexplained_change(clip) / unexplained_change(world.render(scene)),
-        motion=None if math.isnan(path) else path)
+        motion=None if math.isnan(path) else path, layout=covered.mean().item(), start=covered[0].item())
 
 
 def measure_run(sample: Callable[[world.Scene, int], Tensor], seed: int, prompts: int, record: Path,
@@ -108,6 +123,6 @@ def sum_up(clips: Sequence[Measured], compared: Reference) -> Figures:
     """Return the figures of a run."""
     features = torch.tensor([clip.features for clip in clips], dtype=torch.float64)
     motions = [clip.motion for clip in clips if clip.motion is not None]
-    return Figures(frechet=compared.distance(features), change=fmean(clip.change for clip in clips),
-                   motion=fmean(motions) if motions else math.nan,
+    means = {name: fmean(getattr(clip, name) for clip in clips) for name in ("change", "layout", "start")}
+    return Figures(frechet=compared.distance(features), motion=fmean(motions) if motions else math.nan, **means,
                    **{name: fmean(clip.obeyed[name] for clip in clips) for name in OBEYED})

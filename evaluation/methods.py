@@ -1,13 +1,15 @@
-"""The rows of the paper's table: what is sampled, and how."""
+"""What is sampled, and how: the rows of the report's tables."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from ..demo.files import LORA, MODELS, MOTION
+from ..demo.files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, MODELS, PASTEL
+from ..demo.sampler import DISTILLED, Parts
 
 FEW_STEPS = (1, 2, 4, 8)
+FOLLOWS = ("", "layout", "image")
+"""What a method is shown beside the prompt: nothing, the silhouettes of the scene, or its first frame."""
 
 
 @dataclass(frozen=True)
@@ -22,35 +24,51 @@ class Method:
     steps: tuple[int, ...] = FEW_STEPS
     cfgs: tuple[float, ...] = (1.0,)
     """Guidance, the best of which is chosen for each number of steps; 1 is without."""
-    motion: Path | None = None
-    """A motion file in place of the demo model's own."""
-    lora: Path | None = None
-    """A spatial LoRA."""
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """What the method needs beside the demo model."""
-        return tuple(path for path in (self.motion, self.lora) if path is not None)
+    parts: Parts = Parts()
+    follows: str = ""
+    """One of FOLLOWS."""
+    pastel: bool = False
+    """Whether the clips are in the palette of the style; they are measured with the palette undone."""
 
     @property
     def missing(self) -> list[str]:
         """Return the names of the files that are not there."""
-        return [path.name for path in self.files if not path.is_file()]
+        return [path.name for path in self.parts.files if not path.is_file()]
 
 
-def methods(motion: Path | None = None, lora: Path | None = None) -> dict[str, Method]:
-    """Return the methods of the table by name.
+def teacher() -> Method:
+    """Return the model that was distilled, with its guidance."""
+    return Method("teacher", "euler", "normal", steps=(25,), cfgs=(3.0,))
 
-    Args:
-        motion: Distilled motion file; by default the demo model's.
-        lora: Distilled spatial LoRA; by default the demo model's.
-    """
+
+def ours(parts: Parts = DISTILLED) -> Method:
+    """Return AnimateLCM with the demo model's distilled files, or others."""
+    return Method("AnimateLCM", "lcm", "simple", parts=parts)
+
+
+def compared(parts: Parts) -> dict[str, Method]:
+    """Return the methods of the paper's first table by name."""
     baseline = {"cfgs": (1.0, 2.0, 4.0)}
-    table = (
-        Method("teacher", "euler", "normal", steps=(25,), cfgs=(3.0,)),
-        Method("DDIM", "ddim", "normal", **baseline),
-        Method("DPM++ 2M", "dpmpp_2m", "normal", **baseline),
-        Method("AnimateLCM", "lcm", "simple", motion=motion or MODELS / MOTION,
-               lora=lora or MODELS / LORA),
-    )
+    table = (teacher(), Method("DDIM", "ddim", "normal", **baseline),
+             Method("DPM++ 2M", "dpmpp_2m", "normal", **baseline), ours(parts))
     return {method.name: method for method in table}
+
+
+def personalised(parts: Parts) -> list[Method]:
+    """Return teacher and student on a base that was tuned to another palette, which neither has seen."""
+    return [replace(method, name=f"{method.name}, pastel base", pastel=True, steps=steps,
+                    parts=replace(method.parts, loras=(*method.parts.loras, MODELS / PASTEL)))
+            for method, steps in ((teacher(), (25,)), (ours(parts), (4,)))]
+
+
+def adapted(parts: Parts) -> list[Method]:
+    """Return what was adapted without a teacher, each beside the few-step model without it."""
+    few = replace(ours(parts), steps=(4,))
+    encoder = replace(few.parts, motion=MODELS / ENCODER)
+    layouts = {"ControlNet as it was": LAYOUT, "ControlNet, adapted": FEW_STEP_LAYOUT}
+    return [
+        replace(few, name="the prompt alone"),
+        replace(few, name="image to video", parts=encoder, follows="image"),
+        *(replace(few, name=name, parts=replace(few.parts, control_net=MODELS / file), follows="layout")
+          for name, file in layouts.items()),
+    ]

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "host": {"host", "motion", "samplers", "training", "keyframes", "demo", *HOST},
     "nodes": {"nodes", "host", "motion", "samplers", "training", "keyframes", "comfy_api"},
     # Command lines run the whole pack inside a host.
-    "evaluation": {"evaluation", "demo", "host", "samplers", "comfy"},
+    "evaluation": {"evaluation", "demo", "host", "samplers", "training", "comfy"},
     "demo": {"demo", "host", "motion", "samplers", "training", "comfy"},
 }
 """What each package may import of the pack and of the host."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import folder_paths
 import pytest
 import torch
 from animatelcm.demo import distil, world
 from animatelcm.demo.denoising import finished_image_model
-from animatelcm.demo.obedience import DemoSampler, Settings
+from animatelcm.demo.sampler import DemoSampler, Parts, Settings
 from animatelcm.demo.stages import arguments
 from animatelcm.host.folders import DEMO_MODELS, register_folders
 from animatelcm.host.motion import load_motion
@@ -27,7 +28,10 @@ def test_batches_are_frames_or_clips_that_their_number_decides(data):
     assert source(0).latents.shape == (16, 4, 16, 16) and len(source(0).context) == 16
     assert torch.equal(source(5).latents, source(5).latents) and not torch.equal(source(5).latents, source(6).latents)
     clip = data.source(None, clips, torch.device("cpu"))(0)
-    assert clip.latents.shape == (1, world.FRAMES, 4, 16, 16)
+    assert clip.latents.shape == (1, world.FRAMES, 4, 16, 16) and not clip.conditions
+    followed = replace(data, hints=True).source(None, clips, torch.device("cpu"))(0)
+    assert followed.conditions["hint"].shape == (1, world.FRAMES, 3, world.SIZE, world.SIZE)
+    assert torch.equal(followed.latents, clip.latents)
 
 
 def test_captions_are_encoded_as_the_host_encodes_them(data):
@@ -55,9 +59,13 @@ def test_all_stages_write_files_that_the_next_and_the_sampler_read(tmp_path, mon
     steps = [argument for name in distil.STAGES for argument in (f"--{name}-steps", "1")]
     monkeypatch.setattr(sys, "argv", ["distil", "--folder", str(tmp_path / "runs"), "--models", str(tmp_path), *steps])
     distil.main()
-    clip = DemoSampler(tmp_path / distil.MOTION, tmp_path / distil.LORA)(
-        "a red circle moving left", 0, Settings(1, 1.0, "lcm", "simple", frames=2))
-    assert clip.shape == (2, 3, 128, 128) and clip.isfinite().all()
+    few, prompt = Settings(1, 1.0, "lcm", "simple", frames=2), "a red circle moving left"
+    layout = DemoSampler(Parts(tmp_path / distil.MOTION, (tmp_path / distil.LORA,), tmp_path / distil.FEW_STEP_LAYOUT))
+    plain, followed = (layout(prompt, 0, few, hints) for hints in (None, torch.ones(2, 3, 128, 128)))
+    assert plain.shape == (2, 3, 128, 128) and plain.isfinite().all() and followed.isfinite().all()
+    assert not torch.equal(plain, followed)
+    encoder = DemoSampler(Parts(tmp_path / distil.ENCODER, (tmp_path / distil.LORA,)))
+    assert encoder(prompt, 0, few, reference=torch.ones(3, 128, 128)).isfinite().all()
     assert load_motion(tmp_path / distil.MOTION).encoder is None
     assert load_motion(tmp_path / distil.ENCODER).encoder is not None
     assert load_motion(tmp_path / distil.ENCODER).schedule == distil.SCHEDULE

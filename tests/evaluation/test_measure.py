@@ -9,7 +9,7 @@ import pytest
 import torch
 from animatelcm.demo import world
 from animatelcm.evaluation.frechet import features_of, reference
-from animatelcm.evaluation.measure import Measured, measure_clip, measure_run, scenes, sum_up
+from animatelcm.evaluation.measure import OBEYED, Measured, measure_clip, measure_run, scenes, sum_up
 
 
 def render(scene, number):
@@ -31,7 +31,7 @@ def test_the_worlds_own_clip_has_all_that_was_asked_for():
 def test_what_is_wrong_shows_where_it_belongs():
     asked = world.Scene("red", "square", "left", "quickly")
     seen = measure_clip(world.render(world.Scene("blue", "square", "right", "slowly")), asked)
-    assert seen.obeyed == {"colour": False, "shape": True, "direction": False}
+    assert seen.obeyed == {"colour": False, "shape": True, "direction": False, "background": True}
     assert seen.motion == pytest.approx(world.SPEEDS["slowly"] / world.SPEEDS["quickly"], abs=0.05)
     assert measure_clip(torch.full((16, 3, 128, 128), 0.9), asked).motion is None
 
@@ -72,7 +72,7 @@ def test_figures_are_means_and_the_distance(compared, tmp_path):
 
 
 def test_motion_is_unknown_where_no_object_was_seen(compared):
-    blank = Measured([0.0] * 17, dict.fromkeys(("colour", "shape", "direction"), False), 1.0, None)
-    seen = Measured([1.0] * 17, blank.obeyed, 1.0, 0.5)
+    blank = Measured([0.0] * 17, dict.fromkeys(OBEYED, False), 1.0, None, 0.0, 0.0)
+    seen = Measured([1.0] * 17, blank.obeyed, 1.0, 0.5, 0.0, 0.0)
     assert math.isnan(sum_up([blank, blank], compared).motion)
     assert sum_up([blank, seen], compared).motion == 0.5

@@ -1,19 +1,28 @@
-"""The table's rows: guidance is searched for, intervals are over seeds, and missing files are named."""
+"""The report: guidance is searched for, intervals are over seeds, and what a method is shown is what it is given."""
 
 from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
-from animatelcm.evaluation.intervals import estimate
+import pytest
+import torch
+from animatelcm.demo import styles, world
+from animatelcm.demo.files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, MODELS, PASTEL
+from animatelcm.demo.sampler import DISTILLED, Parts, Settings
+from animatelcm.evaluation.claims import against_baselines, against_teacher
+from animatelcm.evaluation.intervals import Estimate, estimate
 from animatelcm.evaluation.measure import Figures
-from animatelcm.evaluation.methods import FEW_STEPS, Method, methods
-from animatelcm.evaluation.paper_table import SEARCH_SEED, _digest, chosen_cfg, measured
-from animatelcm.evaluation.report import COLUMNS, Row, plain, plot, table
+from animatelcm.evaluation.methods import FEW_STEPS, FOLLOWS, Method, adapted, compared, ours, personalised
+from animatelcm.evaluation.report import TITLES, Row, Section, plain, plot, plot_training
+from animatelcm.evaluation.runner import digest, sampled
+from animatelcm.evaluation.sections import SEARCH_SEED, Plan, chosen_cfg, row
 
 
 def figures(frechet, motion=1.0):
-    return Figures(frechet, colour=1.0, shape=0.5, direction=0.25, change=1.5, motion=motion)
+    return Figures(frechet, colour=1.0, shape=0.5, direction=0.25, background=1.0, change=1.5, motion=motion,
+                   layout=0.1, start=0.2)
 
 
 def test_guidance_is_chosen_for_every_number_of_steps_on_prompts_of_their_own():
@@ -31,60 +40,109 @@ def test_guidance_is_chosen_for_every_number_of_steps_on_prompts_of_their_own():
 
 
 def test_intervals_are_over_seeds():
-    method = Method("any", "ddim", "normal")
-    [row] = measured([(method, 4, 2.0)], lambda method, steps, cfg, seed, prompts: figures(seed), 3, 8)
-    assert row.figures["frechet"] == estimate([0, 1, 2])
-    assert row.figures["shape"].mean == 0.5 and row.figures["shape"].half_width == 0
+    plan = Plan(lambda method, steps, cfg, seed, prompts: figures(seed + steps), Parts(), seeds=3, prompts=8,
+                search_prompts=4, methods=[], ablation_steps=8, timings=0, docs=Path())
+    two, four = plan.rows([Method("any", "ddim", "normal", steps=(2, 4), cfgs=(2.0,))])
+    assert (four.steps, four.cfg, four.figures["frechet"]) == (4, 2.0, estimate([4, 5, 6]))
+    assert two.figures["shape"].mean == 0.5 and two.figures["shape"].half_width == 0
+    assert two.figures["obedience"].mean == pytest.approx((1 + 0.5 + 0.25) / 3)
 
 
 def test_seeds_without_motion_are_left_out_of_its_mean():
-    method = Method("any", "ddim", "normal")
-    runs = iter([figures(1, math.nan), figures(1, 0.5), figures(1, math.nan)])
-    one, none = measured([(method, 1, 1.0), (method, 2, 1.0)],
-                         lambda *run: next(runs) if run[1] == 1 else figures(1, math.nan), 3, 8)
+    one = row("any", 1, 1.0, [figures(1, math.nan), figures(1, 0.5), figures(1, math.nan)])
+    none = row("any", 2, 1.0, [figures(1, math.nan)] * 3)
     assert one.figures["motion"].mean == 0.5 and math.isnan(none.figures["motion"].mean)
 
 
 def test_files_of_ours_are_asked_for_by_name(tmp_path):
-    ours = methods(tmp_path / "my_motion.safetensors", tmp_path / "my_lora.safetensors")["AnimateLCM"]
-    assert ours.missing == ["my_motion.safetensors", "my_lora.safetensors"]
+    method = ours(Parts(tmp_path / "my_motion.safetensors", (tmp_path / "my_lora.safetensors",)))
+    assert method.missing == ["my_motion.safetensors", "my_lora.safetensors"]
     (tmp_path / "my_lora.safetensors").touch()
-    assert ours.missing == ["my_motion.safetensors"]
-    assert {path.name for path in methods()["AnimateLCM"].files} == {
-        "AnimateLCM_demo_t2v.safetensors", "AnimateLCM_demo_lora.safetensors"}
-    assert all(not method.missing for name, method in methods().items() if name != "AnimateLCM")
+    assert method.missing == ["my_motion.safetensors"]
+    shipped = (*compared(DISTILLED).values(), *personalised(DISTILLED), *adapted(DISTILLED))
+    assert not [name for method in shipped for name in method.missing]
+    assert {method.follows for method in shipped} == set(FOLLOWS)
+
+
+def test_sections_put_the_right_files_beside_the_distilled_ones():
+    teacher, student = personalised(DISTILLED)
+    assert teacher.parts == Parts(loras=(MODELS / PASTEL,))
+    assert student.parts == Parts(DISTILLED.motion, (*DISTILLED.loras, MODELS / PASTEL))
+    prompt, image, before, after = adapted(DISTILLED)
+    assert (prompt.parts, image.parts) == (DISTILLED, Parts(MODELS / ENCODER, DISTILLED.loras))
+    assert [method.parts.control_net for method in (before, after)] == [MODELS / LAYOUT, MODELS / FEW_STEP_LAYOUT]
 
 
 def test_records_are_told_apart_by_settings_and_weights(tmp_path):
     weights = tmp_path / "motion.safetensors"
     weights.write_bytes(b"one")
-    one = _digest(Method("any", "ddim", "normal", motion=weights))
-    assert one == _digest(Method("other name", "ddim", "normal", motion=weights))
-    assert len({one, _digest(Method("any", "ddim", "simple", motion=weights)), _digest(None)}) == 3
+    parts = Parts(motion=weights)
+    one = digest(Method("any", "ddim", "normal", parts=parts))
+    assert one == digest(Method("other name", "ddim", "normal", parts=parts))
+    others = (Method("any", "ddim", "simple", parts=parts), Method("any", "ddim", "normal", parts=parts, pastel=True),
+              Method("any", "ddim", "normal", parts=parts, follows="layout"), None)
+    assert len({one, *map(digest, others)}) == 5
     weights.write_bytes(b"two")
-    assert _digest(Method("any", "ddim", "normal", motion=weights)) != one
+    assert digest(Method("any", "ddim", "normal", parts=parts)) != one
 
 
-ROWS = [Row(name, steps, cfg, {column: estimate([0.5, 1.0]) for column in COLUMNS})
+def test_a_method_is_shown_what_it_follows_and_measured_in_the_worlds_palette():
+    scene = world.Scene("red", "star", "up")
+    given = []
+
+    def sampler(prompt, seed, settings, hints, reference):
+        given.append((prompt, seed, hints, reference))
+        return styles.pastel(world.render(scene))
+
+    def clip(**how):
+        return sampled(sampler, Method("any", "lcm", "simple", **how), scene, 7, Settings())
+
+    torch.testing.assert_close(clip(pastel=True), world.render(scene))
+    clip(follows="layout")
+    clip(follows="image")
+    alone, layout, image = given
+    assert alone == (world.caption(scene), 7, None, None)
+    assert layout[2].shape == (world.FRAMES, 3, world.SIZE, world.SIZE) and layout[3] is None
+    assert image[2] is None and torch.equal(image[3], world.render(scene)[0])
+
+
+ROWS = [Row(name, steps, cfg, {figure: estimate([0.5, 1.0]) for figure in TITLES})
         for name, steps, cfg in (("the world", None, None), ("teacher", 25, 3.0), ("DDIM", 1, 2.0), ("DDIM", 8, 2.0))]
 
 
-def test_the_table_is_markdown_with_a_line_for_each_row():
-    lines = table(ROWS).splitlines()
+def test_a_section_is_markdown_with_a_line_for_each_row():
+    title, _, text, _, *lines = Section("Samplers", "Said so.\n", ("shape", "motion"), ROWS).markdown().splitlines()
+    assert (title, text) == ("## Samplers", "Said so.")
     assert len(lines) == 2 + len(ROWS) and len({line.count("|") for line in lines}) == 1
     assert lines[3].startswith("| teacher | 25 | 3 | 0.75 ± 3.2 |")
 
 
 def test_rows_are_valid_json_even_from_a_single_seed():
-    row = Row("any", 4, 1.0, {"frechet": estimate([2.0]), "motion": estimate([math.nan])})
-    written = json.loads(json.dumps(plain(row), allow_nan=False))
+    one = Row("any", 4, 1.0, {"frechet": estimate([2.0]), "motion": estimate([math.nan])})
+    written = json.loads(json.dumps(plain(one), allow_nan=False))
     assert written["figures"] == {"frechet": {"mean": 2.0, "half_width": None},
                                   "motion": {"mean": None, "half_width": None}}
 
 
-def test_the_plot_is_a_picture(tmp_path):
+@pytest.mark.parametrize("draw", [lambda path: plot(ROWS, path),
+                                  lambda path: plot_training({"one": [(25, ROWS[1]), (50, ROWS[2])]}, path)])
+def test_plots_are_pictures(tmp_path, draw):
     from PIL import Image
 
-    plot(ROWS, tmp_path / "docs" / "table.png")
+    draw(tmp_path / "docs" / "table.png")
     picture = Image.open(tmp_path / "docs" / "table.png")
     assert picture.width > 2 * picture.height and len(picture.convert("RGB").getcolors(100_000)) > 50
+
+
+def found(name, steps, **means):
+    return Row(name, steps, 1.0, {figure: Estimate(means.get(figure, 1.0), 0.1) for figure in TITLES})
+
+
+def test_claims_are_counted_only_where_intervals_are_apart():
+    rows = [found("teacher", 25, frechet=2.0, direction=0.8), found("AnimateLCM", 4, frechet=2.2, direction=0.6),
+            found("AnimateLCM", 8, frechet=2.0, obedience=0.8), found("DDIM", 4, frechet=2.39),
+            found("DDIM", 8, frechet=2.21, obedience=0.5)]
+    assert against_teacher(rows).figures == {"colour": 1.0, "shape": 1.0, "direction": 0.75, "frechet": 1.1}
+    claim = against_baselines(rows)
+    assert claim.figures == {"DDIM frechet": [8], "DDIM obedience": [8]} and len(claim.lines) == 2
+    assert against_teacher(rows[2:]).figures == {}

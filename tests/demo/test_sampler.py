@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from animatelcm.demo.files import WEIGHTS
-from animatelcm.demo.obedience import DemoSampler, Settings, with_lora
+from animatelcm.demo.sampler import DemoSampler, Parts, Settings, with_lora
 from animatelcm.host import tiny
 from animatelcm.host.tiny import load_demo_model
 from animatelcm.host.trainable import layer_names
@@ -39,8 +39,10 @@ def test_a_lora_changes_the_clip_and_one_for_another_model_is_refused(tmp_path, 
     model = loaded[0]
     layers = [name for name in layer_names(model).values() if name.endswith("down_blocks.1.attentions.0.proj_in")]
     plain = DemoSampler()(PROMPT, 0, QUICK)
-    changed = DemoSampler(lora=lora_file(tmp_path / "own.safetensors", layers))(PROMPT, 0, QUICK)
+    changed = DemoSampler(Parts(loras=(lora_file(tmp_path / "own.safetensors", layers),)))(PROMPT, 0, QUICK)
     assert plain.shape == (2, 3, 128, 128) and not torch.equal(changed, plain)
+    twice = with_lora(with_lora(model, tmp_path / "own.safetensors"), tmp_path / "own.safetensors")
+    assert [len(patches) for patches in twice.patches.values()] == [2]
     with pytest.raises(ValueError, match=r"foreign\.safetensors has 2 LoRA layers, and 1 of them fit"):
         with_lora(model, lora_file(tmp_path / "foreign.safetensors", [*layers, "transformer.blocks.0"]))
     with pytest.raises(ValueError, match="0 LoRA layers"):
@@ -52,6 +54,6 @@ def test_a_distilled_motion_file_brings_its_schedule(tmp_path):
     path = tmp_path / "lcm.safetensors"
     name = "AnimateLCM text-to-video"
     write_motion_file(path, file.weights, family=name, schedule=name, config=file.config)
-    sampler = DemoSampler(motion=path)
+    sampler = DemoSampler(Parts(motion=path))
     assert len(sampler.model.get_model_object("model_sampling").sigmas) == 100
     assert sampler(PROMPT, 0, Settings(1, 1.0, "lcm", "simple", frames=2)).isfinite().all()

@@ -1,0 +1,77 @@
+"""Run methods on the demo model, and keep what was measured of each clip in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from torch import Tensor
+from tqdm import tqdm
+
+from ..demo import layout, styles, world
+from ..demo.files import WEIGHTS
+from ..demo.sampler import DemoSampler, Settings
+from .frechet import Reference
+from .measure import Figures, measure_run, sum_up, world_reference
+from .methods import Method
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("demo/world.py", "demo/detector.py", "demo/codec.py", "demo/vocabulary.py", "demo/sampler.py",
+           "demo/layout.py", "demo/styles.py", "evaluation/frechet.py", "evaluation/motion.py", "evaluation/measure.py")
+"""Where the world is described and how it is measured; what was measured with others is measured again."""
+
+OWN = tuple(WEIGHTS / f"{name}.safetensors" for name in ("unet", "text", "codec", "motion"))
+"""The demo model's files."""
+
+
+class Runner:
+    """Runs methods, and keeps what it measured in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.compared: Reference = world_reference()
+        self.sampler = cache(DemoSampler)
+        self.bar = tqdm(unit=" clips", mininterval=5)
+
+    def __call__(self, method: Method, steps: int, cfg: float, seed: int, prompts: int) -> Figures:
+        """Return the figures of one run."""
+        self.bar.set_description(f"{method.name}, {steps} steps, cfg {cfg:g}, seed {seed}")
+        settings = Settings(steps, cfg, method.sampler, method.scheduler)
+
+        def sample(scene: world.Scene, number: int) -> Tensor:
+            return sampled(self.sampler(method.parts), method, scene, number, settings)
+
+        record = self.folder / f"{steps}-{cfg:g}-{seed}-{digest(method)}.jsonl"
+        return sum_up(measure_run(sample, seed, prompts, record, self.bar.update), self.compared)
+
+    def world(self, seed: int, prompts: int) -> Figures:
+        """Return the figures of the world's own clips for the prompts of a run."""
+        record = self.folder / f"world-{seed}-{digest(None)}.jsonl"
+        return sum_up(measure_run(lambda scene, _: world.render(scene), seed, prompts, record), self.compared)
+
+
+def sampled(sampler: DemoSampler, method: Method, scene: world.Scene, seed: int, settings: Settings) -> Tensor:
+    """Return a method's clip for a scene, (f, 3, h, w), as it is measured."""
+    hints = layout.hints(scene, world.positions(scene)) if method.follows == "layout" else None
+    reference = world.render(scene)[0] if method.follows == "image" else None
+    clip = sampler(world.caption(scene), seed, settings, hints, reference)
+    return styles.plain(clip) if method.pastel else clip
+
+
+def digest(method: Method | None) -> str:
+    """Return a name for all that a record depends on: weights, settings, the world and how it is measured."""
+    files, settings = [ROOT / name for name in SOURCES], "world"
+    if method is not None:
+        files = [*files, *OWN, *method.parts.files]
+        settings = f"{method.sampler} {method.scheduler} {method.follows} {method.pastel}"
+    return fingerprint(settings, files)
+
+
+def fingerprint(settings: str, files: Iterable[Path]) -> str:
+    """Return a name for settings and the contents of files."""
+    found = hashlib.sha256(settings.encode())
+    for path in files:
+        found.update(path.read_bytes())
+    return found.hexdigest()[:12]
