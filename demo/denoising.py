@@ -151,9 +151,9 @@ def motion_loss(image: ImageModel, options: dict, seed: int, step: int, clips: i
                 render: Callable[[world.Scene], Tensor] = world.render) -> Tensor:
     """The denoising loss of whole clips: one timestep a clip, independent noise a frame.
 
-    Half of the timesteps are drawn by the fifth power of their number: sixteen frames together give the path away
-    early, so that words can decide it only where the noise is nearly everything. The other half are drawn evenly:
-    without them the last steps would leave specks, and colours that flicker.
+    Seven in ten timesteps are drawn by the fifth power of their number: sixteen frames together give the path away
+    early, so that words can decide it only where the noise is nearly everything. The others are drawn evenly: without
+    them the last steps would leave specks, and colours that flicker.
 
     Args:
         options: The UNet's transformer_options, with the motion module in them.

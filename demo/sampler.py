@@ -21,7 +21,7 @@ class Settings:
     """How a clip is sampled."""
 
     steps: int = 25
-    cfg: float = 3.0
+    cfg: float = 4.0
     sampler: str = "euler"
     scheduler: str = "normal"
     frames: int = world.FRAMES

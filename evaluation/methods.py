@@ -38,7 +38,7 @@ class Method:
 
 def teacher() -> Method:
     """Return the model that was distilled, with its guidance."""
-    return Method("teacher", "euler", "normal", steps=(25,), cfgs=(3.0,))
+    return Method("teacher", "euler", "normal", steps=(25,), cfgs=(4.0,))
 
 
 def ours(parts: Parts = DISTILLED) -> Method:
