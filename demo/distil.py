@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..host.motion import LoadedMotion
     from ..host.training import Request
 
-STEPS = {"lora": 2_000, "motion": 2_000, "encoder": 1_500, "layout": 400}
+STEPS = {"lora": 1_500, "motion": 2_000, "encoder": 1_300, "layout": 300}
 SCHEDULE = "AnimateLCM text-to-video"
 GUIDANCE = 3.0
 """The teacher's w: the demo's cfg of 4, less one."""

@@ -112,7 +112,10 @@ def personalised_base(plan: Plan) -> Section:
 
 
 def adapters(plan: Plan) -> Section:
-    return Section("Adapted without a teacher", page.ADAPTERS, FOLLOWED, plan.rows(adapted(plan.parts)))
+    methods = adapted(plan.parts)
+    notes = [f"\n\n{method.name}: there is no {' nor '.join(method.missing)}." for method in methods if method.missing]
+    rows = plan.rows([method for method in methods if not method.missing])
+    return Section("Adapted without a teacher", "".join([page.ADAPTERS, *notes]), FOLLOWED, rows)
 
 
 def decoupling(plan: Plan) -> Section:

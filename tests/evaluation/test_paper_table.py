@@ -17,7 +17,7 @@ from animatelcm.evaluation.measure import Figures
 from animatelcm.evaluation.methods import FEW_STEPS, FOLLOWS, Method, adapted, compared, ours, personalised
 from animatelcm.evaluation.report import TITLES, Row, Section, plain, plot, plot_training
 from animatelcm.evaluation.runner import digest, sampled
-from animatelcm.evaluation.sections import SEARCH_SEED, Plan, chosen_cfg, row
+from animatelcm.evaluation.sections import SEARCH_SEED, Plan, adapters, chosen_cfg, row
 
 
 def figures(frechet, motion=1.0):
@@ -59,9 +59,17 @@ def test_files_of_ours_are_asked_for_by_name(tmp_path):
     assert method.missing == ["my_motion.safetensors", "my_lora.safetensors"]
     (tmp_path / "my_lora.safetensors").touch()
     assert method.missing == ["my_motion.safetensors"]
-    shipped = (*compared(DISTILLED).values(), *personalised(DISTILLED), *adapted(DISTILLED))
-    assert not [name for method in shipped for name in method.missing]
-    assert {method.follows for method in shipped} == set(FOLLOWS)
+    known = (*compared(DISTILLED).values(), *personalised(DISTILLED), *adapted(DISTILLED))
+    assert not [name for method in known if method.name != "ControlNet, adapted" for name in method.missing]
+    assert {method.follows for method in known} == set(FOLLOWS)
+
+
+def test_a_method_whose_files_are_not_there_is_named_and_left_out(tmp_path):
+    plan = Plan(lambda *run: figures(1), Parts(tmp_path / "none.safetensors"), seeds=1, prompts=1, search_prompts=1,
+                methods=[], ablation_steps=8, timings=0, docs=tmp_path)
+    section = adapters(plan)
+    assert "the prompt alone: there is no none.safetensors." in section.text
+    assert [one.method for one in section.rows] == ["image to video"]
 
 
 def test_sections_put_the_right_files_beside_the_distilled_ones():
