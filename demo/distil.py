@@ -18,13 +18,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..samplers.schedules import SCHEDULES
 from ..training.config import DistillationConfig, LoopConfig, LoRAConfig, TrainingConfig
 from ..training.draws import Examples, Source
 from ..training.loop import Stage
 from . import layout, world
 from .denoising import finished_image_model, frames_of, latents_of, scenes, walk
 from .files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, LORA, MODELS, MOTION
-from .sampler import with_lora
+from .sampler import Settings, with_lora
 from .stages import arguments
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from ..host.motion import LoadedMotion
     from ..host.training import Request
 
-STEPS = {"lora": 1_500, "motion": 2_000, "encoder": 1_300, "layout": 300}
 SCHEDULE = "AnimateLCM text-to-video"
-GUIDANCE = 3.0
-"""The teacher's w: the demo's cfg of 4, less one."""
+SKIP = SCHEDULES[SCHEDULE].original_steps // Settings().steps
+"""Grid steps of one that is as long as those of the demo's own sampler."""
+GUIDANCE = Settings().cfg - 1
+"""The teacher's w: the demo's cfg, less one."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,6 @@ class WorldData:
     def empty(self) -> Tensor:
         """Return the encoded empty caption, 1 n d."""
         return self.context([""])
-
-
-def settings(stage: str, steps: int, seed: int) -> TrainingConfig:
-    """Return how a stage is trained: guidance is the demo's own, and the rate falls to zero."""
-    rates, image = {"image": 2e-3, "motion": 5e-4, "adapt": 1e-3}, stage == "image"
-    loop = LoopConfig(steps, rates[stage], rate="cosine", warmup=min(50, steps // 2), weight_decay=0.0, save_every=100)
-    return TrainingConfig(
-        stage, loop, DistillationConfig(w_min=GUIDANCE, w_max=GUIDANCE), LoRAConfig(rank=32, alpha=32.0),
-        batch=16 if image else 1, num_frames=1 if image else world.FRAMES, width=world.SIZE, height=world.SIZE,
-        gradient_checkpointing=False, seed=seed)
 
 
 def distil_lora(request: Request, data: WorldData, models: Path) -> None:
@@ -135,25 +127,58 @@ def write_half(motion: LoadedMotion, path: Path) -> None:
     write_motion(replace(motion, name=path.name), path, torch.float16)
 
 
-STAGES = {"lora": ("image", distil_lora), "motion": ("motion", distil_motion), "encoder": ("adapt", train_encoder),
-          "layout": ("adapt", adapt_layout)}
-"""Stages by name, with the kind of training that each is."""
+@dataclass(frozen=True)
+class Recipe:
+    """How one stage is trained."""
+
+    kind: str
+    """What kind of training it is: "image", "motion" or "adapt"."""
+    steps: int
+    learning_rate: float
+    """At first; it falls to zero."""
+    skip: int
+    """Steps of the grid that one step of the loss crosses."""
+    run: Callable[[Request, WorldData, Path], None]
+
+
+RECIPES = {
+    "lora": Recipe("image", 1_500, 2e-3, 1, distil_lora),
+    "motion": Recipe("motion", 2_000, 5e-4, SKIP, distil_motion),
+    "encoder": Recipe("adapt", 1_300, 1e-3, SKIP, train_encoder),
+    # It works already: more than this, and it forgets before it adapts.
+    "layout": Recipe("adapt", 300, 1e-4, SKIP, adapt_layout),
+}
+"""Recipes by stage."""
+
+
+def settings(stage: str, steps: int, seed: int) -> TrainingConfig:
+    """Return how a stage is trained; its guidance is the demo's own."""
+    recipe = RECIPES[stage]
+    loop = LoopConfig(steps, recipe.learning_rate, rate="cosine", warmup=min(50, steps // 2), weight_decay=0.0,
+                      save_every=100)
+    distillation = DistillationConfig(w_min=GUIDANCE, w_max=GUIDANCE, skip=recipe.skip)
+    images = recipe.kind == "image"
+    return TrainingConfig(
+        recipe.kind, loop, distillation, LoRAConfig(rank=32, alpha=32.0), batch=16 if images else 1,
+        num_frames=1 if images else world.FRAMES, width=world.SIZE, height=world.SIZE, gradient_checkpointing=False,
+        seed=seed)
 
 
 def main() -> None:
     from ..host.training import Request
 
-    chosen = arguments(__doc__.splitlines()[0], STEPS, Path("output") / "distil-demo",
+    steps = {name: recipe.steps for name, recipe in RECIPES.items()}
+    chosen = arguments(__doc__.splitlines()[0], steps, Path("output") / "distil-demo",
                        models={"type": Path, "default": MODELS, "help": "where finished files go"})
     data = WorldData(finished_image_model().context)
     for name in chosen.stages:
-        kind, run = STAGES[name]
-        config = settings(kind, getattr(chosen, f"{name}_steps"), chosen.seed)
+        config = settings(name, getattr(chosen, f"{name}_steps"), chosen.seed)
 
         def through(stage: Stage, config: TrainingConfig, name: str = name) -> list[float]:
             return walk(name, stage, config.loop, chosen.folder)
 
-        run(Request(config, SCHEDULE, name, preview_every=0, tell=print, walk=through), data, chosen.models)
+        request = Request(config, SCHEDULE, name, preview_every=0, tell=print, walk=through)
+        RECIPES[name].run(request, data, chosen.models)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file, save_file
 
+from ..demo import denoising, world
 from ..demo.denoising import finished_image_model, walk
 from ..demo.distil import SCHEDULE, WorldData, settings, write_half
 from ..demo.files import LORA, MODELS
@@ -20,6 +21,8 @@ from .methods import Method, ours
 if TYPE_CHECKING:
     from ..host.training import Request
 
+SOURCES = (Path(world.__file__), Path(denoising.__file__), Path(__file__))
+"""Where it is said what the ablations are trained on, and how."""
 SEED = 0
 DIRECT_RATE = 1e-3
 """Learning rate where LoRA and motion module are trained at once: between those of the two stages, 2e-3 and 5e-4."""
@@ -34,6 +37,13 @@ class Run:
     name: str
     init: str = "student"
     decoupled: bool = True
+    rate: float | None = None
+    """Learning rate; None takes the stage's."""
+
+
+def recipes() -> str:
+    """Return what the demo's own training says of the two stages."""
+    return repr([settings(stage, WARMUP + 1, SEED) for stage in ("lora", "motion")])
 
 
 def decoupling(folder: Path, steps: int) -> list[Method]:
@@ -44,7 +54,7 @@ def decoupling(folder: Path, steps: int) -> list[Method]:
     """
     lora = _spatial_lora(folder, steps // 2)
     [(_, apart)] = motion_modules(Run("decoupled"), (steps // 2,), folder, lora)
-    [(_, direct)] = motion_modules(Run("direct", decoupled=False), (steps,), folder, None)
+    [(_, direct)] = motion_modules(Run("direct", decoupled=False, rate=DIRECT_RATE), (steps,), folder, None)
     return [_method("one after the other", apart), _method("both at once", direct)]
 
 
@@ -74,7 +84,7 @@ def motion_modules(run: Run, marks: tuple[int, ...], folder: Path, lora: Path | 
         path = folder / f"{run.name}-{mark}.safetensors"
         own = lora or path.with_stem(f"{path.stem}-lora")
         if not path.is_file():
-            request = _request("motion", run.name, mark, folder).distilling(run.init, run.decoupled)
+            request = _request("motion", run.name, mark, folder, run.rate).distilling(run.init, run.decoupled)
             given = None if lora is None else {key: tensor.float() for key, tensor in load_file(lora).items()}
             teacher = load_motion(motion_path(EMBEDDED))
             motion, trained, _ = distil_motion_module(load_demo_model()[0], teacher, given, _data(), request)
@@ -90,7 +100,7 @@ def _spatial_lora(folder: Path, steps: int) -> Path:
 
     path = folder / f"decoupled-{steps}-lora.safetensors"
     if not path.is_file():
-        lora, _ = distil_spatial_lora(load_demo_model()[0], _data(), _request("image", "decoupled-lora", steps, folder))
+        lora, _ = distil_spatial_lora(load_demo_model()[0], _data(), _request("lora", "decoupled-lora", steps, folder))
         save_file(lora, path)
     return path
 
@@ -103,13 +113,13 @@ def _data() -> WorldData:
     return WorldData(finished_image_model().context)
 
 
-def _request(stage: str, name: str, steps: int, folder: Path) -> Request:
+def _request(stage: str, name: str, steps: int, folder: Path, rate: float | None = None) -> Request:
     """Return a request whose rate stays as it is, so that a run can go on from any mark."""
     from ..host.training import Request
 
     config = settings(stage, steps, SEED)
-    rate = DIRECT_RATE if name == "direct" else config.loop.learning_rate
-    loop = replace(config.loop, rate="constant", warmup=WARMUP, learning_rate=rate, save_every=25)
+    loop = replace(config.loop, rate="constant", warmup=WARMUP, save_every=25,
+                   learning_rate=rate or config.loop.learning_rate)
 
     def through(stage: Stage, config: TrainingConfig) -> list[float]:
         return walk(name, stage, config.loop, folder)

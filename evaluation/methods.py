@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..demo.files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, MODELS, PASTEL
-from ..demo.sampler import DISTILLED, Parts
+from ..demo.sampler import DISTILLED, Parts, Settings
+from ..demo.sampler import FEW_STEPS as FEW
 
 FEW_STEPS = (1, 2, 4, 8)
 FOLLOWS = ("", "layout", "image")
@@ -38,12 +39,13 @@ class Method:
 
 def teacher() -> Method:
     """Return the model that was distilled, with its guidance."""
-    return Method("teacher", "euler", "normal", steps=(25,), cfgs=(4.0,))
+    how = Settings()
+    return Method("teacher", how.sampler, how.scheduler, (how.steps,), (how.cfg,))
 
 
 def ours(parts: Parts = DISTILLED) -> Method:
     """Return AnimateLCM with the demo model's distilled files, or others."""
-    return Method("AnimateLCM", "lcm", "simple", parts=parts)
+    return Method("AnimateLCM", FEW.sampler, FEW.scheduler, parts=parts)
 
 
 def compared(parts: Parts) -> dict[str, Method]:

@@ -59,8 +59,8 @@ class Plan:
 
     @property
     def trained(self) -> Path:
-        """Return where the ablations' weights go; they depend on the teacher's and on the spatial LoRA."""
-        return self.run.folder / "trained" / fingerprint("", [*OWN, MODELS / LORA])
+        """Return where the ablations' weights go: they depend on the teacher's, on the spatial LoRA, and on how."""
+        return self.run.folder / "trained" / fingerprint(ablations.recipes(), [*OWN, MODELS / LORA, *ablations.SOURCES])
 
 
 def row(name: str, steps: int | None, cfg: float | None, runs: list[Figures]) -> Row:

@@ -78,14 +78,12 @@ def configure(stage: str, preset: str, steps: int, learning_rate: float, seed: i
 
 @contextmanager
 def training() -> Generator[None, None, None]:
-    """Let gradients be computed, which the host's nodes do not; afterwards everything is as it was."""
-    before = comfy.model_management.in_training
+    """Let gradients be computed, which the host's nodes do not.
+
+    The host's own training also raises a flag, for layers with in-place shortcuts; the UNet trained here has none.
+    """
     with torch.inference_mode(False), torch.enable_grad():
-        try:
-            comfy.model_management.in_training = True
-            yield
-        finally:
-            comfy.model_management.in_training = before
+        yield
 
 
 def distil_spatial_lora(model: ModelPatcher, data: Data, request: Request) -> tuple[dict[str, Tensor], list[float]]:

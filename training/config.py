@@ -86,6 +86,9 @@ class DistillationConfig:
 
     original_steps: int = 100
     """Timesteps of the grid (paper, text to video: 100; LCM-LoRA: 50); the sampler has to use the same."""
+    skip: int = 1
+    """k, steps of that grid that the teacher crosses at once (LCM-LoRA: 1, of its 50): more of them, and the last
+    steps teach the first ones sooner, by a coarser teacher."""
     w_min: float = 5.0
     """Least guidance of the teacher, w; the host's cfg is 1 + w (LCM-LoRA: 5)."""
     w_max: float = 15.0
@@ -101,6 +104,7 @@ class DistillationConfig:
     def __post_init__(self) -> None:
         if self.original_steps < 1 or NUM_TIMESTEPS % self.original_steps:
             raise ValueError(f"original_steps is {self.original_steps}; expected a divisor of {NUM_TIMESTEPS}")
+        _within("skip", self.skip, 1, self.original_steps)
         if not 0 <= self.w_min <= self.w_max:
             raise ValueError(f"w runs from {self.w_min} to {self.w_max}; expected 0 <= w_min <= w_max")
         if not self.huber > 0:

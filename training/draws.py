@@ -41,7 +41,7 @@ class Draw:
     timesteps: Tensor
     """t_{n+k} of every sample, on the grid, (b,), int64."""
     next_timesteps: Tensor
-    """t_n, one grid step less noise; 0 below the grid's lowest, (b,)."""
+    """t_n, k grid steps less noise; 0 below the grid's lowest, (b,)."""
     w: Tensor
     """The teacher's guidance for every sample, (b,)."""
 
@@ -54,10 +54,11 @@ def draw(examples: Examples, config: DistillationConfig, seed: int, number: int)
     """
     device, count = examples.latents.device, len(examples.latents)
     generator = torch.Generator().manual_seed((seed * 10_000_019 + number) % 2**63)
-    skip = NUM_TIMESTEPS // config.original_steps
-    timesteps = torch.randint(1, config.original_steps + 1, (count,), generator=generator) * skip - 1
+    step = NUM_TIMESTEPS // config.original_steps
+    timesteps = torch.randint(1, config.original_steps + 1, (count,), generator=generator) * step - 1
+    following = (timesteps - config.skip * step).clamp(min=0)
     w = config.w_min + (config.w_max - config.w_min) * torch.rand(count, generator=generator)
     noise = torch.randn(examples.latents.shape, generator=generator)
     return Draw(
         x0=examples.latents, noise=noise.to(device, examples.latents.dtype), context=examples.context,
-        timesteps=timesteps.to(device), next_timesteps=(timesteps - skip).clamp(min=0).to(device), w=w.to(device))
+        timesteps=timesteps.to(device), next_timesteps=following.to(device), w=w.to(device))

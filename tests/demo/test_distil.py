@@ -23,7 +23,7 @@ def data():
 
 
 def test_batches_are_frames_or_clips_that_their_number_decides(data):
-    images, clips = (distil.settings(stage, 10, seed=3) for stage in ("image", "motion"))
+    images, clips = (distil.settings(stage, 10, seed=3) for stage in ("lora", "motion"))
     source = data.source(None, images, torch.device("cpu"))
     assert source(0).latents.shape == (16, 4, 16, 16) and len(source(0).context) == 16
     assert torch.equal(source(5).latents, source(5).latents) and not torch.equal(source(5).latents, source(6).latents)
@@ -56,7 +56,7 @@ def test_stages_are_chosen_by_name_and_all_by_none(tmp_path, monkeypatch):
 
 
 def test_all_stages_write_files_that_the_next_and_the_sampler_read(tmp_path, monkeypatch):
-    steps = [argument for name in distil.STAGES for argument in (f"--{name}-steps", "1")]
+    steps = [argument for name in distil.RECIPES for argument in (f"--{name}-steps", "1")]
     monkeypatch.setattr(sys, "argv", ["distil", "--folder", str(tmp_path / "runs"), "--models", str(tmp_path), *steps])
     distil.main()
     few, prompt = Settings(1, 1.0, "lcm", "simple", frames=2), "a red circle moving left"

@@ -117,10 +117,11 @@ def test_guidance_goes_beyond_the_conditional_prediction_by_each_samples_w():
     assert guided[1].unique().tolist() == [5.0]
 
 
-def test_draws_stay_on_the_grid_and_within_the_guidance():
-    d = draw(gaussian.examples(4000), DistillationConfig(100, w_min=2.0, w_max=5.0), seed=0, number=3)
+@pytest.mark.parametrize("skip", [1, 4])
+def test_draws_stay_on_the_grid_and_within_the_guidance(skip):
+    d = draw(gaussian.examples(4000), DistillationConfig(100, skip, w_min=2.0, w_max=5.0), seed=0, number=3)
     assert sorted(set(d.timesteps.tolist())) == list(range(9, 1000, 10))
-    assert ((d.timesteps - d.next_timesteps == 10) | (d.timesteps == 9) & (d.next_timesteps == 0)).all()
+    assert torch.equal(d.next_timesteps, (d.timesteps - 10 * skip).clamp(min=0))
     assert 2 <= d.w.min() < 2.05 and 4.95 < d.w.max() <= 5
     again, other = (draw(gaussian.examples(4000), DistillationConfig(100), 0, number) for number in (3, 4))
     assert torch.equal(again.noise, d.noise)
