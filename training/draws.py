@@ -47,7 +47,7 @@ class Draw:
 
 
 def draw(examples: Examples, config: DistillationConfig, seed: int, number: int) -> Draw:
-    """Draw a timestep, noise and guidance for each sample: uniform on the grid and on w_min to w_max (Luo et al. 2023).
+    """Draw a timestep of the grid, noise, and guidance of w_min to w_max for each sample (Luo et al. 2023).
 
     The numbers come from a generator on the CPU that is seeded by `seed` and `number`, so that they are the same on
     every device and after a resume.
@@ -55,7 +55,9 @@ def draw(examples: Examples, config: DistillationConfig, seed: int, number: int)
     device, count = examples.latents.device, len(examples.latents)
     generator = torch.Generator().manual_seed((seed * 10_000_019 + number) % 2**63)
     step = NUM_TIMESTEPS // config.original_steps
-    timesteps = torch.randint(1, config.original_steps + 1, (count,), generator=generator) * step - 1
+    place = torch.rand(count, generator=generator, dtype=torch.float64) ** (1 / (config.power + 1))
+    # A root so close to one that it rounds to one would lie beyond the grid.
+    timesteps = ((place * config.original_steps).long().clamp(max=config.original_steps - 1) + 1) * step - 1
     following = (timesteps - config.skip * step).clamp(min=0)
     w = config.w_min + (config.w_max - config.w_min) * torch.rand(count, generator=generator)
     noise = torch.randn(examples.latents.shape, generator=generator)

@@ -128,6 +128,14 @@ def test_draws_stay_on_the_grid_and_within_the_guidance(skip):
     assert not torch.equal(other.noise, d.noise)
 
 
+def test_timesteps_of_strong_noise_are_drawn_more_often_by_a_power_of_their_number():
+    d = draw(gaussian.examples(20_000), DistillationConfig(100, power=3.0), seed=0, number=0)
+    assert set(d.timesteps.tolist()) <= set(range(9, 1000, 10))
+    for upper in (0.5, 0.9):
+        share = (d.timesteps < upper * 1000).float().mean()
+        torch.testing.assert_close(share.item(), upper**4, rtol=0.05, atol=0)
+
+
 def test_the_pseudo_huber_distance_is_the_papers():
     a, b = torch.randn(1000, dtype=torch.float64), torch.randn(1000, dtype=torch.float64)
     expected = (((a - b) ** 2 + 0.3**2).sqrt() - 0.3).mean()
