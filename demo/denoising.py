@@ -39,10 +39,11 @@ def walk(name: str, stage: Stage, config: LoopConfig, folder: Path) -> list[floa
         for report in loop.train(stage, config, folder / f"{name}.pt"):
             smooth = report.loss if smooth is None else 0.98 * smooth + 0.02 * report.loss
             losses.append(report.loss)
-            # A resumed run begins where it was.
-            bar.initial = bar.initial if bar.n else report.step - 1
+            # A resumed run begins where it was; what came before counts for no pace.
+            if len(losses) == 1:
+                bar.n = bar.last_print_n = bar.initial = report.step - 1
             bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
-            bar.update(report.step - bar.n)
+            bar.update()
     return losses
 
 
