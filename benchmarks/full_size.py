@@ -52,6 +52,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where to put a contact sheet of the video")
     chosen = parser.parse_args()
     stop_on_signals()
+    if chosen.keep is not None:
+        chosen.keep.mkdir(parents=True, exist_ok=True)
     path = Path(os.environ["COMFYUI_PATH"]).resolve()
     base = prepare(path)
     with Server(Host(path, Path(sys.executable), hosts.version_of(path)), base) as server:
