@@ -138,15 +138,15 @@ class Recipe:
     """At first; it falls to zero."""
     skip: int
     """Steps of the grid that one step of the loss crosses."""
-    power: float
-    """How much more often timesteps of strong noise are drawn."""
+    strong_noise: float
+    """Share of timesteps that are drawn where the noise is strong."""
     run: Callable[[Request, WorldData, Path], None]
 
 
 RECIPES = {
     "lora": Recipe("image", 1_500, 2e-3, 1, 0.0, distil_lora),
-    # Where an object is heading is decided while the noise is nearly everything.
-    "motion": Recipe("motion", 4_000, 5e-4, SKIP, 3.0, distil_motion),
+    # Where an object is heading is decided while the noise is nearly everything; its colours, long after.
+    "motion": Recipe("motion", 2_700, 5e-4, SKIP, 0.5, distil_motion),
     "encoder": Recipe("adapt", 1_300, 1e-3, SKIP, 0.0, train_encoder),
     # It works already: more than this, and it forgets before it adapts.
     "layout": Recipe("adapt", 300, 1e-4, SKIP, 0.0, adapt_layout),
@@ -159,7 +159,8 @@ def settings(stage: str, steps: int, seed: int) -> TrainingConfig:
     recipe = RECIPES[stage]
     loop = LoopConfig(steps, recipe.learning_rate, rate="cosine", warmup=min(50, steps // 2), weight_decay=0.0,
                       save_every=100)
-    distillation = DistillationConfig(w_min=GUIDANCE, w_max=GUIDANCE, skip=recipe.skip, power=recipe.power)
+    distillation = DistillationConfig(skip=recipe.skip, strong_noise=recipe.strong_noise, w_min=GUIDANCE,
+                                      w_max=GUIDANCE)
     images = recipe.kind == "image"
     return TrainingConfig(
         recipe.kind, loop, distillation, LoRAConfig(rank=32, alpha=32.0), batch=16 if images else 1,

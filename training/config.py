@@ -89,9 +89,9 @@ class DistillationConfig:
     skip: int = 1
     """k, steps of that grid that the teacher crosses at once (LCM-LoRA: 1, of its 50): more of them, and the last
     steps teach the first ones sooner, by a coarser teacher."""
-    power: float = 0.0
-    """Timesteps are drawn as often as their number to this power says: 0 evenly (LCM-LoRA), more of it more often where
-    the noise is strong."""
+    strong_noise: float = 0.0
+    """Share of the timesteps that are drawn as often as their number to the fifth power says; the others are drawn
+    evenly (LCM-LoRA: all)."""
     w_min: float = 5.0
     """Least guidance of the teacher, w; the host's cfg is 1 + w (LCM-LoRA: 5)."""
     w_max: float = 15.0
@@ -108,7 +108,7 @@ class DistillationConfig:
         if self.original_steps < 1 or NUM_TIMESTEPS % self.original_steps:
             raise ValueError(f"original_steps is {self.original_steps}; expected a divisor of {NUM_TIMESTEPS}")
         _within("skip", self.skip, 1, self.original_steps)
-        _within("power", self.power, 0)
+        _within("strong_noise", self.strong_noise, 0, 1)
         if not 0 <= self.w_min <= self.w_max:
             raise ValueError(f"w runs from {self.w_min} to {self.w_max}; expected 0 <= w_min <= w_max")
         if not self.huber > 0:

@@ -55,7 +55,8 @@ def draw(examples: Examples, config: DistillationConfig, seed: int, number: int)
     device, count = examples.latents.device, len(examples.latents)
     generator = torch.Generator().manual_seed((seed * 10_000_019 + number) % 2**63)
     step = NUM_TIMESTEPS // config.original_steps
-    place = torch.rand(count, generator=generator, dtype=torch.float64) ** (1 / (config.power + 1))
+    even, chance = torch.rand(2, count, generator=generator, dtype=torch.float64)
+    place = torch.where(chance < config.strong_noise, even ** (1 / 6), even)
     # A root so close to one that it rounds to one would lie beyond the grid.
     timesteps = ((place * config.original_steps).long().clamp(max=config.original_steps - 1) + 1) * step - 1
     following = (timesteps - config.skip * step).clamp(min=0)
