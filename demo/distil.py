@@ -148,7 +148,7 @@ RECIPES = {
     # Where an object is heading is decided while the noise is nearly everything; its colours, long after.
     "motion": Recipe("motion", 2_700, 5e-4, SKIP, 0.5, distil_motion),
     "encoder": Recipe("adapt", 1_300, 1e-3, SKIP, 0.0, train_encoder),
-    # It works already: more than this, and it forgets before it adapts.
+    # It works already, and is easily spoilt.
     "layout": Recipe("adapt", 300, 1e-4, SKIP, 0.0, adapt_layout),
 }
 """Recipes by stage."""

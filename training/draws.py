@@ -55,13 +55,14 @@ def draw(examples: Examples, config: DistillationConfig, seed: int, number: int)
     device, count = examples.latents.device, len(examples.latents)
     generator = torch.Generator().manual_seed((seed * 10_000_019 + number) % 2**63)
     step = NUM_TIMESTEPS // config.original_steps
-    even, chance = torch.rand(2, count, generator=generator, dtype=torch.float64)
-    place = torch.where(chance < config.strong_noise, even ** (1 / 6), even)
-    # A root so close to one that it rounds to one would lie beyond the grid.
-    timesteps = ((place * config.original_steps).long().clamp(max=config.original_steps - 1) + 1) * step - 1
-    following = (timesteps - config.skip * step).clamp(min=0)
+    even = torch.randint(1, config.original_steps + 1, (count,), generator=generator)
     w = config.w_min + (config.w_max - config.w_min) * torch.rand(count, generator=generator)
     noise = torch.randn(examples.latents.shape, generator=generator)
+    # Drawn last, so that the other numbers do not depend on it.
+    place, chance = torch.rand(2, count, generator=generator, dtype=torch.float64)
+    strong = (place ** (1 / 6) * config.original_steps).ceil().clamp(min=1).long()
+    timesteps = torch.where(chance < config.strong_noise, strong, even) * step - 1
+    following = (timesteps - config.skip * step).clamp(min=0)
     return Draw(
         x0=examples.latents, noise=noise.to(device, examples.latents.dtype), context=examples.context,
         timesteps=timesteps.to(device), next_timesteps=following.to(device), w=w.to(device))

@@ -44,12 +44,11 @@ def test_ddim_follows_the_flow_ever_closer_on_a_finer_grid():
 
 
 def test_the_exact_consistency_function_has_no_loss():
-    d = drawn(1000, count=2000)
+    d = drawn(1000)
     exact = distillation_loss(gaussian.perfect, gaussian.perfect, gaussian.teacher, d, EMPTY, DIFFUSION, 1e-3)
     denoiser = distillation_loss(gaussian.teacher, gaussian.teacher, gaussian.teacher, d, EMPTY, DIFFUSION, 1e-3)
     assert exact < 1e-7
-    # What is left comes from the solver's step at the lowest timesteps: of few samples it depends on who draws those.
-    assert denoiser > 1_000 * exact
+    assert denoiser > 10_000 * exact
 
 
 def test_without_spread_the_sample_is_as_good_as_a_teacher():
