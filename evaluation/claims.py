@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .intervals import estimate
 from .report import Row
 
 OBEYED = ("colour", "shape", "direction")
@@ -43,6 +44,25 @@ def against_baselines(rows: Sequence[Row]) -> Claim:
                 lines.append(f"Against {baseline}, {better} with intervals that do not overlap at "
                              f"{', '.join(map(str, clear)) or 'no number of'} steps.")
                 figures[f"{baseline} {name}"] = clear
+    return Claim(lines, figures)
+
+
+def against_initialisations(distances: Mapping[str, Mapping[int, Sequence[float]]]) -> Claim:
+    """Say how much nearer to the teacher the first initialisation is than each of the others.
+
+    Args:
+        distances: For each seed, by name and by training steps. Seeds share prompts and noise, so that the interval is
+            that of the differences.
+    """
+    [ours, first], *others = distances.items()
+    lines, figures = [], {}
+    for name, points in others:
+        gains = {mark: estimate([other - own for other, own in zip(found, first[mark], strict=True)])
+                 for mark, found in points.items()}
+        said = ", ".join(f"{gain} after {mark}" for mark, gain in gains.items())
+        lines.append(f"Distance from the teacher's clips, {name} less {ours} (above zero, {ours} is nearer): "
+                     f"{said} training steps.")
+        figures[name] = {mark: gain.plain() for mark, gain in gains.items()}
     return Claim(lines, figures)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 
 
@@ -15,6 +15,10 @@ class Estimate:
     mean: float
     half_width: float
     """Half of the confidence interval; NaN for a single run."""
+
+    def plain(self) -> dict[str, float | None]:
+        """Return both numbers for JSON, which has no NaN: what is unknown is null."""
+        return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
         return f"{self.mean:.3g}" if math.isnan(self.half_width) else f"{self.mean:.3g} ± {self.half_width:.2g}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from ..demo.detector import detect
 from ..demo.layout import hints, layout_iou
 from .frechet import Reference, clip_features, features_of, reference
 from .motion import path_per_frame, unexplained_change
+from .records import continued
 
 OBEYED = ("colour", "shape", "direction", "background")
 """What a prompt asks for and the detector can see."""
@@ -88,35 +88,25 @@ def measure_clip(clip: Tensor, scene: world.Scene) -> Measured:
         motion=None if math.isnan(path) else path, layout=covered.mean().item(), start=covered[0].item())
 
 
-def measure_run(sample: Callable[[world.Scene, int], Tensor], seed: int, prompts: int, record: Path,
-                progress: Callable[[], None] = lambda: None) -> list[Measured]:
+def noise_seed(seed: int, number: int) -> int:
+    """Return the seed of the noise of a run's clip."""
+    return seed * 10_000 + number
+
+
+def measure_run(sample: Callable[[world.Scene, int], Tensor], seed: int, prompts: int, record: Path) -> list[Measured]:
     """Measure the clips of a run, going on after those that its record has already.
 
     Args:
         sample: From a scene and a seed to a clip.
         record: A file with one line of JSON for each clip, which is continued.
-        progress: Called after each clip.
     """
-    record.parent.mkdir(parents=True, exist_ok=True)
-    lines = _complete_lines(record)
-    with record.open("a", encoding="utf-8") as file:
-        for number, scene in enumerate(scenes(seed, prompts)[len(lines):], len(lines)):
-            lines.append(json.dumps(asdict(measure_clip(sample(scene, seed * 10_000 + number), scene))))
-            file.write(lines[-1] + "\n")
-            file.flush()
-            progress()
-    return [Measured(**json.loads(line)) for line in lines[:prompts]]
+    chosen = scenes(seed, prompts)
 
+    def measure(number: int) -> dict:
+        scene = chosen[number]
+        return asdict(measure_clip(sample(scene, noise_seed(seed, number)), scene))
 
-def _complete_lines(record: Path) -> list[str]:
-    """Return the lines of a record; one that a kill cut short is taken out."""
-    if not record.is_file():
-        return []
-    text = record.read_text(encoding="utf-8")
-    complete = text[:text.rfind("\n") + 1]
-    if complete != text:
-        record.write_text(complete, encoding="utf-8")
-    return complete.splitlines()
+    return [Measured(**line) for line in continued(record, prompts, measure)]
 
 
 def sum_up(clips: Sequence[Measured], compared: Reference) -> Figures:

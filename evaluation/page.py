@@ -30,6 +30,10 @@ half for the motion module on clips, or all for both at once on clips. Every ste
 cost more: if anything, both at once has more compute. 4 steps of sampling."""
 INITIALISATION = """The motion stage from the teacher, with the demo model's spatial LoRA, at a constant rate.
 `student`: the LoRA is in the student, and reaches the target through the averaging (the paper's). `both`: in both from
-the start. `none`: in neither; it is put in for sampling only. 4 steps of sampling.
+the start. `none`: in neither; it is put in for sampling only. 4 steps of sampling. The distance from the teacher is
+that between the clip and the guided teacher's for the same prompt from the same noise: root mean square over the
+pixels, values 0 to 1.
 
-![The figures over the training](paper-table-initialisation.png)"""
+![The figures over the training](paper-table-initialisation.png)
+
+{notes}"""

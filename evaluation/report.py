@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .intervals import Estimate
 
-TITLES = {"frechet": "Fréchet distance", "obedience": "obedience", "colour": "colour", "shape": "shape",
-          "direction": "direction", "background": "background", "change": "unexplained change", "motion": "motion",
-          "layout": "layout IoU", "start": "IoU of the first frame"}
-"""What a figure is called, by its name in Figures."""
+FIGURES = {"frechet": "Fréchet distance", "obedience": "obedience", "colour": "colour", "shape": "shape",
+           "direction": "direction", "background": "background", "change": "unexplained change", "motion": "motion",
+           "layout": "layout IoU", "start": "IoU of the first frame"}
+"""What a figure of Figures is called, by its name."""
+TITLES = FIGURES | {"from_teacher": "distance from the teacher"}
+"""What a row's figure is called."""
 PLOTTED = {"frechet": "Fréchet distance (lower is better)", "obedience": "share of prompts obeyed",
            "motion": "motion, 1 is the world's"}
-CURVES = {"frechet": "Fréchet distance (lower is better)", "change": "unexplained change, 1 is the world's",
-          "direction": "share of prompts with the right direction"}
+CURVES = {"frechet": "Fréchet distance (lower is better)", "direction": "share of prompts with the right direction",
+          "from_teacher": "distance from the teacher's clips"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,11 @@ class Row:
     """None for the world itself."""
     cfg: float | None
     figures: dict[str, Estimate]
-    """Over seeds, by the names in TITLES."""
+    """Over seeds, by names in TITLES."""
+
+    def also(self, **figures: Estimate) -> Row:
+        """Return the row with more figures."""
+        return replace(self, figures=self.figures | figures)
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,8 @@ class Section:
 
 
 def plain(row: Row) -> dict:
-    """Return a row for JSON, which has no NaN: what is unknown is null."""
-    figures = {name: {part: None if math.isnan(value) else value for part, value in asdict(estimate).items()}
-               for name, estimate in row.figures.items()}
+    """Return a row for JSON."""
+    figures = {name: estimate.plain() for name, estimate in row.figures.items()}
     return {"method": row.method, "steps": row.steps, "cfg": row.cfg, "figures": figures}
 
 

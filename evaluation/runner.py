@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -14,8 +16,9 @@ from ..demo import layout, styles, world
 from ..demo.files import WEIGHTS
 from ..demo.sampler import DemoSampler, Settings
 from .frechet import Reference
-from .measure import Figures, measure_run, sum_up, world_reference
-from .methods import Method
+from .measure import Figures, measure_run, noise_seed, scenes, sum_up, world_reference
+from .methods import Method, teacher
+from .records import continued
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("demo/world.py", "demo/detector.py", "demo/codec.py", "demo/vocabulary.py", "demo/sampler.py",
@@ -37,14 +40,51 @@ class Runner:
 
     def __call__(self, method: Method, steps: int, cfg: float, seed: int, prompts: int) -> Figures:
         """Return the figures of one run."""
-        self.bar.set_description(f"{method.name}, {steps} steps, cfg {cfg:g}, seed {seed}")
+        self._show(method, steps, cfg, seed)
         settings = Settings(steps, cfg, method.sampler, method.scheduler)
 
         def sample(scene: world.Scene, number: int) -> Tensor:
-            return sampled(self.sampler(method.parts), method, scene, number, settings)
+            clip = sampled(self.sampler(method.parts), method, scene, number, settings)
+            self.bar.update()
+            return clip
 
         record = self.folder / f"{steps}-{cfg:g}-{seed}-{digest(method)}.jsonl"
-        return sum_up(measure_run(sample, seed, prompts, record, self.bar.update), self.compared)
+        return sum_up(measure_run(sample, seed, prompts, record), self.compared)
+
+    def from_teacher(self, method: Method, steps: int, seed: int, prompts: int) -> float:
+        """Return how far a method's clips, without guidance, are from the teacher's of the same prompts and noise.
+
+        That is the root mean square of the pixels' differences, values 0 to 1, mean over the clips.
+        """
+        chosen, settings = scenes(seed, prompts), Settings(steps, 1.0, method.sampler, method.scheduler)
+
+        def measure(number: int) -> dict:
+            wanted = self._teachers(chosen[number], noise_seed(seed, number))
+            self._show(method, steps, 1.0, seed)
+            clip = sampled(self.sampler(method.parts), method, chosen[number], noise_seed(seed, number), settings)
+            self.bar.update()
+            return {"distance": (clip - wanted).square().mean().sqrt().item()}
+
+        record = self.folder / f"from-teacher-{steps}-{seed}-{digest(teacher())}-{digest(method)}.jsonl"
+        return fmean(line["distance"] for line in continued(record, prompts, measure))
+
+    def _teachers(self, scene: world.Scene, seed: int) -> Tensor:
+        """Return the teacher's clip, which is kept."""
+        guided = teacher()
+        path = self.folder / f"teacher-{digest(guided)}" / f"{seed}.safetensors"
+        if not path.is_file():
+            [steps], [cfg] = guided.steps, guided.cfgs
+            self._show(guided, steps, cfg, seed)
+            settings = Settings(steps, cfg, guided.sampler, guided.scheduler)
+            clip = sampled(self.sampler(guided.parts), guided, scene, seed, settings)
+            path.parent.mkdir(exist_ok=True)
+            part = path.with_suffix(".part")
+            save_file({"clip": clip.contiguous()}, part)
+            part.replace(path)
+        return load_file(path)["clip"]
+
+    def _show(self, method: Method, steps: int, cfg: float, seed: int) -> None:
+        self.bar.set_description(f"{method.name}, {steps} steps, cfg {cfg:g}, seed {seed}")
 
     def world(self, seed: int, prompts: int) -> Figures:
         """Return the figures of the world's own clips for the prompts of a run."""

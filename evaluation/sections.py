@@ -13,11 +13,11 @@ from ..demo import world
 from ..demo.files import LORA, MODELS
 from ..demo.sampler import DemoSampler, Parts, Settings
 from . import ablations, page
-from .claims import Claim, against_baselines, against_teacher
+from .claims import Claim, against_baselines, against_initialisations, against_teacher
 from .intervals import estimate
 from .measure import Figures, scenes
 from .methods import Method, adapted, compared, ours, personalised
-from .report import TITLES, Row, Section, plot, plot_training
+from .report import FIGURES, Row, Section, plot, plot_training
 from .runner import OWN, Runner, fingerprint
 
 SEARCH_SEED = 99
@@ -54,6 +54,10 @@ class Plan:
         """Return the rows of methods that need no search."""
         return [self.row(method, steps, method.cfgs[0]) for method in methods for steps in method.steps]
 
+    def from_teacher(self, method: Method) -> list[float]:
+        """Return the distance between a method's clips and the teacher's for each seed."""
+        return [self.run.from_teacher(method, method.steps[0], seed, self.prompts) for seed in range(self.seeds)]
+
     def world(self) -> Row:
         return row("the world", None, None, [self.run.world(seed, self.prompts) for seed in range(self.seeds)])
 
@@ -65,7 +69,8 @@ class Plan:
 
 def row(name: str, steps: int | None, cfg: float | None, runs: list[Figures]) -> Row:
     """Return the estimates over the runs of a row, one for each seed."""
-    values = {figure: [value for run in runs if not math.isnan(value := getattr(run, figure))] for figure in TITLES}
+    values = {figure: [value for run in runs if not math.isnan(value := getattr(run, figure))]
+              for figure in FIGURES}
     return Row(name, steps, cfg, {figure: estimate(found or [math.nan]) for figure, found in values.items()})
 
 
@@ -126,11 +131,16 @@ def decoupling(plan: Plan) -> Section:
 
 def initialisation(plan: Plan) -> Section:
     marks = tuple(plan.ablation_steps // part for part in (16, 8, 4, 2))
-    curves = {name: [(mark, plan.rows([method])[0]) for mark, method in points]
-              for name, points in ablations.initialisations(plan.trained, marks).items()}
+    methods = ablations.initialisations(plan.trained, marks)
+    distances = {name: {mark: plan.from_teacher(method) for mark, method in points}
+                 for name, points in methods.items()}
+    curves = {name: [(mark, plan.rows([method])[0].also(from_teacher=estimate(distances[name][mark])))
+                     for mark, method in points] for name, points in methods.items()}
     plot_training(curves, plan.docs / "paper-table-initialisation.png")
-    return Section("The special initialisation", page.INITIALISATION, QUALITY,
-                   [found for points in curves.values() for _, found in points])
+    claim = against_initialisations(distances)
+    text = page.INITIALISATION.format(notes="\n".join(f"- {line}" for line in claim.lines))
+    return Section("The special initialisation", text, (*QUALITY, "from_teacher"),
+                   [found for points in curves.values() for _, found in points], claim.figures)
 
 
 SECTIONS: dict[str, Callable[[Plan], Section]] = {

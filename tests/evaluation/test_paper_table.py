@@ -11,12 +11,13 @@ import torch
 from animatelcm.demo import styles, world
 from animatelcm.demo.files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, MODELS, PASTEL
 from animatelcm.demo.sampler import DISTILLED, Parts, Settings
-from animatelcm.evaluation.claims import against_baselines, against_teacher
+from animatelcm.evaluation import runner
+from animatelcm.evaluation.claims import against_baselines, against_initialisations, against_teacher
 from animatelcm.evaluation.intervals import Estimate, estimate
-from animatelcm.evaluation.measure import Figures
+from animatelcm.evaluation.measure import Figures, scenes
 from animatelcm.evaluation.methods import FEW_STEPS, FOLLOWS, Method, adapted, compared, ours, personalised
 from animatelcm.evaluation.report import TITLES, Row, Section, plain, plot, plot_training
-from animatelcm.evaluation.runner import digest, sampled
+from animatelcm.evaluation.runner import Runner, digest, sampled
 from animatelcm.evaluation.sections import SEARCH_SEED, Plan, adapters, chosen_cfg, row
 
 
@@ -154,3 +155,35 @@ def test_claims_are_counted_only_where_intervals_are_apart():
     claim = against_baselines(rows)
     assert claim.figures == {"DDIM frechet": [8], "DDIM obedience": [8]} and len(claim.lines) == 2
     assert against_teacher(rows[2:]).figures == {}
+
+
+def test_initialisations_are_compared_seed_by_seed():
+    # What the seeds have in common is not part of the interval.
+    claim = against_initialisations({"init student": {25: [0.1, 0.5, 0.9]}, "init both": {25: [0.2, 0.6, 1.0]},
+                                     "init none": {25: [0.1, 0.6, 1.1]}})
+    assert claim.figures["init both"][25] == pytest.approx({"mean": 0.1, "half_width": 0})
+    assert claim.figures["init none"][25] == pytest.approx({"mean": 0.1, "half_width": 0.248}, abs=1e-3)
+    assert len(claim.lines) == 2 and "init both less init student" in claim.lines[0]
+    single = against_initialisations({"init student": {25: [0.1]}, "init both": {25: [0.3]}})
+    assert single.figures["init both"][25]["half_width"] is None
+
+
+def test_the_distance_from_the_teacher_is_over_the_same_noise_and_is_kept(tmp_path, monkeypatch):
+    asked = []
+
+    def sampler(parts):
+        def sample(prompt, seed, settings, hints, reference):
+            asked.append((parts, prompt, seed, settings.steps, settings.cfg))
+            return torch.full((2, 3, 8, 8), 0.5 if parts == Parts() else 0.25)
+        return sample
+
+    monkeypatch.setattr(runner, "DemoSampler", sampler)
+    run, method = Runner(tmp_path), ours(DISTILLED)
+    assert run.from_teacher(method, 4, seed=2, prompts=2) == pytest.approx(0.25)
+    prompts = [world.caption(scene) for scene in scenes(2, 2)]
+    assert asked == [(parts, prompts[number], 20_000 + number, steps, cfg) for number in (0, 1)
+                     for parts, steps, cfg in ((Parts(), 25, 4.0), (DISTILLED, 4, 1.0))]
+    # Again, nothing is sampled; another number of steps only needs clips of its own.
+    assert run.from_teacher(method, 4, seed=2, prompts=2) == pytest.approx(0.25) and len(asked) == 4
+    run.from_teacher(method, 1, seed=2, prompts=2)
+    assert [entry[0] for entry in asked[4:]] == [DISTILLED] * 2
