@@ -19,26 +19,16 @@ from animatelcm.host.training import checkpoint_path
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host.controls import CONFIG, control_lora, control_net, controlled, hints, t2i_adapter
 from animatelcm.tests.host.snapshots import weights_of
-from animatelcm.tests.host.training_data import SCHEDULE, data, request, short_runs
+from animatelcm.tests.host.training_data import SCHEDULE, data, request
 from animatelcm.tests.support import noise_for, randomise, relative_rms, run
 from comfy.cldm.cldm import ControlNet
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
+pytestmark = pytest.mark.usefixtures("output", "as_in_a_node")
+
 FRAMES = 3
 KINDS = {"ControlNet": control_net, "ControlNet-LoRA": control_lora}
 every_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-@pytest.fixture(autouse=True)
-def output(monkeypatch, tmp_path):
-    short_runs(monkeypatch, tmp_path)
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def as_in_a_node():
-    with torch.inference_mode():
-        yield
 
 
 def weights_in(control):

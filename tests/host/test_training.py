@@ -19,21 +19,11 @@ from animatelcm.host.training import (
 )
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host.snapshots import changed, library_attributes, options_of, parts_of, weights_of
-from animatelcm.tests.host.training_data import SCHEDULE, data, request, short_runs
+from animatelcm.tests.host.training_data import SCHEDULE, data, request
 from animatelcm.tests.support import run
 from animatelcm.training import memory
 
-
-@pytest.fixture(autouse=True)
-def output(monkeypatch, tmp_path):
-    short_runs(monkeypatch, tmp_path)
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def as_in_a_node():
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("output", "as_in_a_node")
 
 
 def test_the_estimate_of_a_stage_is_made_from_its_own_passes(model, motion, monkeypatch):
