@@ -15,7 +15,8 @@ from torch import Tensor
 from ..demo import world
 from ..demo.detector import detect
 from ..demo.layout import hints, layout_iou
-from .frechet import Reference, clip_features, features_of, reference
+from .features import clip_features, features_of
+from .frechet import Reference, reference
 from .motion import path_per_frame, unexplained_change
 from .records import continued
 

@@ -22,7 +22,8 @@ from .records import continued
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("demo/world.py", "demo/detector.py", "demo/codec.py", "demo/vocabulary.py", "demo/sampler.py",
-           "demo/layout.py", "demo/styles.py", "evaluation/frechet.py", "evaluation/motion.py", "evaluation/measure.py")
+           "demo/layout.py", "demo/styles.py", "evaluation/features.py", "evaluation/motion.py",
+           "evaluation/measure.py")
 """Where the world is described and how it is measured; what was measured with others is measured again."""
 
 OWN = tuple(WEIGHTS / f"{name}.safetensors" for name in ("unet", "text", "codec", "motion"))

@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 import torch
 from animatelcm.demo import world
-from animatelcm.evaluation.frechet import (
-    NUM_FEATURES,
-    Gaussian,
-    clip_features,
-    features_of,
-    fit,
-    frechet_distance,
-    reference,
-)
+from animatelcm.evaluation.features import NUM_FEATURES, clip_features, features_of
+from animatelcm.evaluation.frechet import LEVEL, Gaussian, fit, frechet_distance, reference
 from scipy import linalg
 
 
@@ -117,3 +110,11 @@ FAULTS = {
 def test_every_fault_increases_it(the_world, clips, fresh, fault):
     assert fresh < 6
     assert the_world.distance(features_of(map(FAULTS[fault], clips))) > fresh + 1
+
+
+def test_what_nobody_can_see_does_not_make_the_distance():
+    # A feature that hardly varies counts in levels of a frame, every other in its own deviation.
+    features = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).double() * torch.tensor([1e-5, 0.5])
+    known, apart = reference(features), torch.tensor([LEVEL, 0.0]).double()
+    assert known.distance(features + apart) == pytest.approx(1)
+    assert known.scale[1].item() == pytest.approx(features[:, 1].std().item())

@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 import torch
 from animatelcm.demo import world
-from animatelcm.evaluation.frechet import features_of, reference
+from animatelcm.evaluation.features import features_of
+from animatelcm.evaluation.frechet import reference
 from animatelcm.evaluation.measure import OBEYED, Measured, measure_clip, measure_run, scenes, sum_up
 
 
