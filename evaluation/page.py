@@ -13,9 +13,9 @@ are: [evaluation.md](evaluation.md).
 
 {sections}
 """
-SAMPLERS = """For DDIM and DPM++ 2M the guidance with the lowest distance over {search_prompts} other prompts was
-taken, for every number of steps. Clips of the world itself have the distance in the first row, because so few clips do
-not show their distribution exactly.
+SAMPLERS = """For DDIM and DPM++ 2M, with evenly spaced timesteps (`sgm_uniform`), the guidance with the lowest distance
+over {search_prompts} other prompts was taken, for every number of steps. Clips of the world itself have the distance in
+the first row, because so few clips do not show their distribution exactly.
 
 ![The figures over the number of steps](paper-table.png)
 
