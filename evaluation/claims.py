@@ -47,10 +47,11 @@ def against_baselines(rows: Sequence[Row]) -> Claim:
     return Claim(lines, figures)
 
 
-def against_initialisations(distances: Mapping[str, Mapping[int, Sequence[float]]]) -> Claim:
-    """Say how much nearer to the teacher the first initialisation is than each of the others.
+def against_initialisations(distance: str, distances: Mapping[str, Mapping[int, Sequence[float]]]) -> Claim:
+    """Say how much nearer the first initialisation is than each of the others.
 
     Args:
+        distance: What it is called.
         distances: For each seed, by name and by training steps. Seeds share prompts and noise, so that the interval is
             that of the differences.
     """
@@ -60,7 +61,7 @@ def against_initialisations(distances: Mapping[str, Mapping[int, Sequence[float]
         gains = {mark: estimate([other - own for other, own in zip(found, first[mark], strict=True)])
                  for mark, found in points.items()}
         said = ", ".join(f"{gain} after {mark}" for mark, gain in gains.items())
-        lines.append(f"Distance from the teacher's clips, {name} less {ours} (above zero, {ours} is nearer): "
+        lines.append(f"{distance}, {name} less {ours} (above zero, {ours} is nearer): "
                      f"{said} training steps.")
         figures[name] = {mark: gain.plain() for mark, gain in gains.items()}
     return Claim(lines, figures)

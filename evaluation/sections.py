@@ -47,8 +47,11 @@ class Plan:
 
     def row(self, method: Method, steps: int, cfg: float) -> Row:
         """Return a method's row."""
-        return row(method.name, steps, cfg, [self.run(method, steps, cfg, seed, self.prompts)
-                                             for seed in range(self.seeds)])
+        return row(method.name, steps, cfg, self.runs(method, steps, cfg))
+
+    def runs(self, method: Method, steps: int, cfg: float) -> list[Figures]:
+        """Return a method's figures for each seed."""
+        return [self.run(method, steps, cfg, seed, self.prompts) for seed in range(self.seeds)]
 
     def rows(self, methods: list[Method]) -> list[Row]:
         """Return the rows of methods that need no search."""
@@ -132,15 +135,21 @@ def decoupling(plan: Plan) -> Section:
 def initialisation(plan: Plan) -> Section:
     marks = tuple(plan.ablation_steps // part for part in (16, 8, 4, 2))
     methods = ablations.initialisations(plan.trained, marks)
-    distances = {name: {mark: plan.from_teacher(method) for mark, method in points}
-                 for name, points in methods.items()}
-    curves = {name: [(mark, plan.rows([method])[0].also(from_teacher=estimate(distances[name][mark])))
+
+    def measured(measure: Callable[[Method], list[float]]) -> dict[str, dict[int, list[float]]]:
+        return {name: {mark: measure(method) for mark, method in points} for name, points in methods.items()}
+
+    near = measured(plan.from_teacher)
+    world = measured(lambda method: [run.frechet for run in plan.runs(method, method.steps[0], method.cfgs[0])])
+    curves = {name: [(mark, plan.rows([method])[0].also(from_teacher=estimate(near[name][mark])))
                      for mark, method in points] for name, points in methods.items()}
     plot_training(curves, plan.docs / "paper-table-initialisation.png")
-    claim = against_initialisations(distances)
-    text = page.INITIALISATION.format(notes="\n".join(f"- {line}" for line in claim.lines))
+    claims = {"from_teacher": against_initialisations("Distance from the teacher's clips", near),
+              "frechet": against_initialisations("Fréchet distance", world)}
+    text = page.INITIALISATION.format(notes="\n".join(f"- {line}" for claim in claims.values() for line in claim.lines))
     return Section("The special initialisation", text, (*QUALITY, "from_teacher"),
-                   [found for points in curves.values() for _, found in points], claim.figures)
+                   [found for points in curves.values() for _, found in points],
+                   {name: claim.figures for name, claim in claims.items()})
 
 
 SECTIONS: dict[str, Callable[[Plan], Section]] = {

@@ -159,12 +159,12 @@ def test_claims_are_counted_only_where_intervals_are_apart():
 
 def test_initialisations_are_compared_seed_by_seed():
     # What the seeds have in common is not part of the interval.
-    claim = against_initialisations({"init student": {25: [0.1, 0.5, 0.9]}, "init both": {25: [0.2, 0.6, 1.0]},
-                                     "init none": {25: [0.1, 0.6, 1.1]}})
+    claim = against_initialisations("Distance", {
+        "init student": {25: [0.1, 0.5, 0.9]}, "init both": {25: [0.2, 0.6, 1.0]}, "init none": {25: [0.1, 0.6, 1.1]}})
     assert claim.figures["init both"][25] == pytest.approx({"mean": 0.1, "half_width": 0})
     assert claim.figures["init none"][25] == pytest.approx({"mean": 0.1, "half_width": 0.248}, abs=1e-3)
-    assert len(claim.lines) == 2 and "init both less init student" in claim.lines[0]
-    single = against_initialisations({"init student": {25: [0.1]}, "init both": {25: [0.3]}})
+    assert len(claim.lines) == 2 and "Distance, init both less init student" in claim.lines[0]
+    single = against_initialisations("Distance", {"init student": {25: [0.1]}, "init both": {25: [0.3]}})
     assert single.figures["init both"][25]["half_width"] is None
 
 
