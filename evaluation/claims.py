@@ -47,8 +47,8 @@ def against_baselines(rows: Sequence[Row]) -> Claim:
     return Claim(lines, figures)
 
 
-def against_initialisations(distance: str, distances: Mapping[str, Mapping[int, Sequence[float]]]) -> Claim:
-    """Say how much nearer the first initialisation is than each of the others.
+def seed_by_seed(distance: str, distances: Mapping[str, Mapping[int, Sequence[float]]]) -> Claim:
+    """Say how much nearer the first way to train is than each of the others.
 
     Args:
         distance: What it is called.

@@ -27,7 +27,9 @@ ADAPTERS = """4 steps without guidance. Image to video is shown the scene's firs
 along the scene's path; the prompt alone can know neither."""
 DECOUPLING = """From the teacher, {steps} steps of training at a constant rate: half for the spatial LoRA on images and
 half for the motion module on clips, or all for both at once on clips. Every step sees 16 frames, and those of a clip
-cost more: if anything, both at once has more compute. 4 steps of sampling."""
+cost more: if anything, both at once has more compute. 4 steps of sampling.
+
+{notes}"""
 INITIALISATION = """The motion stage from the teacher, with the demo model's spatial LoRA, at a constant rate.
 `student`: the LoRA is in the student, and reaches the target through the averaging (the paper's). `both`: in both from
 the start. `none`: in neither; it is put in for sampling only. 4 steps of sampling. The distance from the teacher is

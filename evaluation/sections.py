@@ -13,7 +13,7 @@ from ..demo import world
 from ..demo.files import LORA, MODELS
 from ..demo.sampler import DemoSampler, Parts, Settings
 from . import ablations, page
-from .claims import Claim, against_baselines, against_initialisations, against_teacher
+from .claims import Claim, against_baselines, against_teacher, seed_by_seed
 from .intervals import estimate
 from .measure import Figures, scenes
 from .methods import Method, adapted, compared, ours, personalised
@@ -57,6 +57,10 @@ class Plan:
         """Return the rows of methods that need no search."""
         return [self.row(method, steps, method.cfgs[0]) for method in methods for steps in method.steps]
 
+    def frechet(self, method: Method) -> list[float]:
+        """Return the Fréchet distance for each seed of a method that needs no search."""
+        return [run.frechet for run in self.runs(method, method.steps[0], method.cfgs[0])]
+
     def from_teacher(self, method: Method) -> list[float]:
         """Return the distance between a method's clips and the teacher's for each seed."""
         return [self.run.from_teacher(method, method.steps[0], seed, self.prompts) for seed in range(self.seeds)]
@@ -84,6 +88,11 @@ def chosen_cfg(method: Method, steps: int, run: Callable[..., Figures], prompts:
     return min(method.cfgs, key=lambda cfg: run(method, steps, cfg, SEARCH_SEED, prompts).frechet)
 
 
+def bullets(*claims: Claim) -> str:
+    """Return what claims say as a Markdown list."""
+    return "\n".join(f"- {line}" for claim in claims for line in claim.lines)
+
+
 def samplers(plan: Plan) -> Section:
     """The paper's first table, and what it says of the paper's claims."""
     known = compared(plan.parts)
@@ -91,8 +100,7 @@ def samplers(plan: Plan) -> Section:
                             for method in (known[name] for name in plan.methods) for steps in method.steps)]
     plot(rows, plan.docs / "paper-table.png")
     claims = [against_teacher(rows), against_baselines(rows), *([wall_time(plan)] if plan.timings else [])]
-    notes = "\n".join(f"- {line}" for claim in claims for line in claim.lines)
-    text = page.SAMPLERS.format(search_prompts=plan.search_prompts, notes=notes)
+    text = page.SAMPLERS.format(search_prompts=plan.search_prompts, notes=bullets(*claims))
     return Section("Samplers", text, QUALITY, rows, {key: value for claim in claims
                                                      for key, value in claim.figures.items()})
 
@@ -127,9 +135,11 @@ def adapters(plan: Plan) -> Section:
 
 
 def decoupling(plan: Plan) -> Section:
-    rows = plan.rows(ablations.decoupling(plan.trained, plan.ablation_steps))
-    return Section("One stage after the other, or both at once", page.DECOUPLING.format(steps=plan.ablation_steps),
-                   QUALITY, rows)
+    methods = ablations.decoupling(plan.trained, plan.ablation_steps)
+    claim = seed_by_seed("Fréchet distance", {method.name: {plan.ablation_steps: plan.frechet(method)}
+                                              for method in methods})
+    text = page.DECOUPLING.format(steps=plan.ablation_steps, notes=bullets(claim))
+    return Section("One stage after the other, or both at once", text, QUALITY, plan.rows(methods), claim.figures)
 
 
 def initialisation(plan: Plan) -> Section:
@@ -140,13 +150,13 @@ def initialisation(plan: Plan) -> Section:
         return {name: {mark: measure(method) for mark, method in points} for name, points in methods.items()}
 
     near = measured(plan.from_teacher)
-    world = measured(lambda method: [run.frechet for run in plan.runs(method, method.steps[0], method.cfgs[0])])
+    world = measured(plan.frechet)
     curves = {name: [(mark, plan.rows([method])[0].also(from_teacher=estimate(near[name][mark])))
                      for mark, method in points] for name, points in methods.items()}
     plot_training(curves, plan.docs / "paper-table-initialisation.png")
-    claims = {"from_teacher": against_initialisations("Distance from the teacher's clips", near),
-              "frechet": against_initialisations("Fréchet distance", world)}
-    text = page.INITIALISATION.format(notes="\n".join(f"- {line}" for claim in claims.values() for line in claim.lines))
+    claims = {"from_teacher": seed_by_seed("Distance from the teacher's clips", near),
+              "frechet": seed_by_seed("Fréchet distance", world)}
+    text = page.INITIALISATION.format(notes=bullets(*claims.values()))
     return Section("The special initialisation", text, (*QUALITY, "from_teacher"),
                    [found for points in curves.values() for _, found in points],
                    {name: claim.figures for name, claim in claims.items()})

@@ -12,7 +12,7 @@ from animatelcm.demo import styles, world
 from animatelcm.demo.files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, MODELS, PASTEL
 from animatelcm.demo.sampler import DISTILLED, Parts, Settings
 from animatelcm.evaluation import runner
-from animatelcm.evaluation.claims import against_baselines, against_initialisations, against_teacher
+from animatelcm.evaluation.claims import against_baselines, seed_by_seed, against_teacher
 from animatelcm.evaluation.intervals import Estimate, estimate
 from animatelcm.evaluation.measure import Figures, scenes
 from animatelcm.evaluation.methods import FEW_STEPS, FOLLOWS, Method, adapted, compared, ours, personalised
@@ -159,12 +159,12 @@ def test_claims_are_counted_only_where_intervals_are_apart():
 
 def test_initialisations_are_compared_seed_by_seed():
     # What the seeds have in common is not part of the interval.
-    claim = against_initialisations("Distance", {
+    claim = seed_by_seed("Distance", {
         "init student": {25: [0.1, 0.5, 0.9]}, "init both": {25: [0.2, 0.6, 1.0]}, "init none": {25: [0.1, 0.6, 1.1]}})
     assert claim.figures["init both"][25] == pytest.approx({"mean": 0.1, "half_width": 0})
     assert claim.figures["init none"][25] == pytest.approx({"mean": 0.1, "half_width": 0.248}, abs=1e-3)
     assert len(claim.lines) == 2 and "Distance, init both less init student" in claim.lines[0]
-    single = against_initialisations("Distance", {"init student": {25: [0.1]}, "init both": {25: [0.3]}})
+    single = seed_by_seed("Distance", {"init student": {25: [0.1]}, "init both": {25: [0.3]}})
     assert single.figures["init both"][25]["half_width"] is None
 
 
