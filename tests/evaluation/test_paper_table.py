@@ -12,7 +12,7 @@ from animatelcm.demo import styles, world
 from animatelcm.demo.files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, MODELS, PASTEL
 from animatelcm.demo.sampler import DISTILLED, Parts, Settings
 from animatelcm.evaluation import runner
-from animatelcm.evaluation.claims import against_baselines, seed_by_seed, against_teacher
+from animatelcm.evaluation.claims import against_baselines, against_teacher, seed_by_seed
 from animatelcm.evaluation.intervals import Estimate, estimate
 from animatelcm.evaluation.measure import Figures, scenes
 from animatelcm.evaluation.methods import FEW_STEPS, FOLLOWS, Method, adapted, compared, ours, personalised
