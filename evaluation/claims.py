@@ -1,4 +1,4 @@
-"""What the samplers' table says of the paper's claims, in numbers."""
+"""What the tables say of the paper's claims, in numbers."""
 
 from __future__ import annotations
 
@@ -61,8 +61,7 @@ def seed_by_seed(distance: str, distances: Mapping[str, Mapping[int, Sequence[fl
         gains = {mark: estimate([other - own for other, own in zip(found, first[mark], strict=True)])
                  for mark, found in points.items()}
         said = ", ".join(f"{gain} after {mark}" for mark, gain in gains.items())
-        lines.append(f"{distance}, {name} less {ours} (above zero, {ours} is nearer): "
-                     f"{said} training steps.")
+        lines.append(f"{distance}, {name} less {ours} (above zero, {ours} is nearer): {said} training steps.")
         figures[name] = {mark: gain.plain() for mark, gain in gains.items()}
     return Claim(lines, figures)
 
