@@ -12,8 +12,7 @@
     python dev.py obedience                            how well the demo model follows its prompts
     python dev.py paper-table                          the paper's table in miniature, on the demo model
     python dev.py training-memory                      what training needs at full size, against the estimate
-    python dev.py train-demo                           train the demo model anew
-    python dev.py distil-demo                          distil it into one that needs 4 steps
+    python dev.py train-demo                           train the demo model anew, and distil it
 
 All take these options:
     --host PATH          a ComfyUI folder of your own (or set COMFYUI_PATH); else a pinned one is fetched
@@ -56,7 +55,6 @@ MODULES = {
     "paper-table": ("test", "evaluation.paper_table"),
     "training-memory": ("run", "benchmarks.training_memory"),
     "train-demo": ("run", "demo.train"),
-    "distil-demo": ("run", "demo.distil"),
 }
 """What other modules do, {command: (what the environment is for, module)}; diffusers and matplotlib come with tests."""
 

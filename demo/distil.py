@@ -1,9 +1,7 @@
 """Distil the demo model into one that needs four steps and no guidance, with this pack's own training.
 
-    python dev.py distil-demo        killed and started again, it goes on where it was
-
-Stage "lora" is the spatial LoRA, "motion" the motion module with it, "encoder" its image encoder and "layout" a
-ControlNet for it, both without a teacher.
+Stage "lora" is the spatial LoRA, "t2v" the motion module with it, "i2v" its image encoder and "adapted" a ControlNet
+for it, both without a teacher.
 Every step draws its scenes from its own number; no picture is seen twice.
 """
 
@@ -24,9 +22,9 @@ from ..training.draws import Examples, Source
 from ..training.loop import Stage
 from . import layout, world
 from .denoising import finished_image_model, frames_of, latents_of, scenes, walk
-from .files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, LORA, MODELS, MOTION
+from .files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, LORA, MOTION, OWN_MOTION
 from .sampler import Settings, with_lora
-from .stages import arguments
+from .stages import Place
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -68,62 +66,59 @@ class WorldData:
         return self.context([""])
 
 
-def distil_lora(request: Request, data: WorldData, models: Path) -> None:
+def distil_lora(request: Request, data: WorldData, place: Place) -> None:
     """Stage one: a spatial LoRA."""
     from ..host.tiny import load_demo_model
     from ..host.training import distil_spatial_lora
 
-    lora, _ = distil_spatial_lora(load_demo_model()[0], data, request)
-    path = models / LORA
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: tensor.half() for key, tensor in lora.items()}, path)
+    lora, _ = distil_spatial_lora(load_demo_model(place.weights)[0], data, request)
+    save_file({key: tensor.half() for key, tensor in lora.items()}, place.model_file(LORA))
 
 
-def distil_motion(request: Request, data: WorldData, models: Path) -> None:
+def distil_motion(request: Request, data: WorldData, place: Place) -> None:
     """Stage two: the motion module, with that LoRA in the student."""
-    from ..host.folders import EMBEDDED, motion_path
     from ..host.motion import load_motion
     from ..host.tiny import load_demo_model
     from ..host.training import distil_motion_module
 
-    teacher = load_motion(motion_path(EMBEDDED))
-    lora = {key: tensor.float() for key, tensor in load_file(models / LORA).items()}
-    motion, _, _ = distil_motion_module(load_demo_model()[0], teacher, lora, data, request)
-    write_half(motion, models / MOTION)
+    model, teacher = load_demo_model(place.weights)[0], load_motion(place.weights / OWN_MOTION)
+    lora = {key: tensor.float() for key, tensor in load_file(place.models / LORA).items()}
+    motion, _, _ = distil_motion_module(model, teacher, lora, data, request)
+    write_half(motion, place.model_file(MOTION))
 
 
-def train_encoder(request: Request, data: WorldData, models: Path) -> None:
+def train_encoder(request: Request, data: WorldData, place: Place) -> None:
     """Stage three: an image encoder for the few-step motion module, which is trained on with it."""
-    from ..host.motion import load_motion
-    from ..host.tiny import load_demo_model
     from ..host.training import train_image_encoder
 
-    few_step = with_lora(load_demo_model()[0], models / LORA)
-    motion, _ = train_image_encoder(few_step, load_motion(models / MOTION), True, data, request)
-    write_half(motion, models / ENCODER)
+    motion, _ = train_image_encoder(*_few_step(place), True, data, request)
+    write_half(motion, place.model_file(ENCODER))
 
 
-def adapt_layout(request: Request, data: WorldData, models: Path) -> None:
+def adapt_layout(request: Request, data: WorldData, place: Place) -> None:
     """Stage three as well: the demo's ControlNet, tuned to the few-step model on clips."""
     from comfy.controlnet import load_controlnet
 
     from ..host.control_nets import adapt_control_net, write_control_net
+
+    model, motion = _few_step(place)
+    control = load_controlnet(str(place.models / LAYOUT), model)
+    adapted, _ = adapt_control_net(model, motion, control, replace(data, hints=True), request)
+    write_control_net(adapted, place.model_file(FEW_STEP_LAYOUT))
+
+
+def _few_step(place: Place) -> tuple[ModelPatcher, LoadedMotion]:
+    """Return the results of the first two stages: the MODEL with its spatial LoRA, and the motion module."""
     from ..host.motion import load_motion
     from ..host.tiny import load_demo_model
 
-    few_step = with_lora(load_demo_model()[0], models / LORA)
-    control = load_controlnet(str(MODELS / LAYOUT), few_step)
-    adapted, _ = adapt_control_net(few_step, load_motion(models / MOTION), control, replace(data, hints=True), request)
-    path = models / FEW_STEP_LAYOUT
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_control_net(adapted, path)
+    return with_lora(load_demo_model(place.weights)[0], place.models / LORA), load_motion(place.models / MOTION)
 
 
 def write_half(motion: LoadedMotion, path: Path) -> None:
     """Write a motion module in half precision."""
     from ..host.saving import write_motion
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_motion(replace(motion, name=path.name), path, torch.float16)
 
 
@@ -140,16 +135,16 @@ class Recipe:
     """Steps of the grid that one step of the loss crosses."""
     strong_noise: float
     """Share of timesteps that are drawn where the noise is strong."""
-    run: Callable[[Request, WorldData, Path], None]
+    train: Callable[[Request, WorldData, Place], None]
 
 
 RECIPES = {
     "lora": Recipe("image", 1_500, 2e-3, 1, 0.0, distil_lora),
     # Where an object is heading is decided while the noise is nearly everything; its colours, long after.
-    "motion": Recipe("motion", 3_000, 5e-4, SKIP, 0.5, distil_motion),
-    "encoder": Recipe("adapt", 1_300, 1e-3, SKIP, 0.0, train_encoder),
+    "t2v": Recipe("motion", 3_000, 5e-4, SKIP, 0.5, distil_motion),
+    "i2v": Recipe("adapt", 1_300, 1e-3, SKIP, 0.0, train_encoder),
     # It works already, and is easily spoilt.
-    "layout": Recipe("adapt", 300, 1e-4, SKIP, 0.0, adapt_layout),
+    "adapted": Recipe("adapt", 300, 1e-4, SKIP, 0.0, adapt_layout),
 }
 """Recipes by stage."""
 
@@ -168,22 +163,14 @@ def settings(stage: str, steps: int, seed: int) -> TrainingConfig:
         seed=seed)
 
 
-def main() -> None:
+def run(stage: str, place: Place, steps: int) -> None:
+    """Train a stage of `RECIPES`, from its checkpoint if there is one."""
     from ..host.training import Request
 
-    steps = {name: recipe.steps for name, recipe in RECIPES.items()}
-    chosen = arguments(__doc__.splitlines()[0], steps, Path("output") / "distil-demo",
-                       models={"type": Path, "default": MODELS, "help": "where finished files go"})
-    data = WorldData(finished_image_model().context)
-    for name in chosen.stages:
-        config = settings(name, getattr(chosen, f"{name}_steps"), chosen.seed)
+    config = settings(stage, steps, place.seed)
 
-        def through(stage: Stage, config: TrainingConfig, name: str = name) -> list[float]:
-            return walk(name, stage, config.loop, chosen.folder)
+    def through(training: Stage, config: TrainingConfig) -> list[float]:
+        return walk(stage, training, config.loop, place.checkpoints)
 
-        request = Request(config, SCHEDULE, name, preview_every=0, tell=print, walk=through)
-        RECIPES[name].run(request, data, chosen.models)
-
-
-if __name__ == "__main__":
-    main()
+    request = Request(config, SCHEDULE, stage, preview_every=0, tell=print, walk=through)
+    RECIPES[stage].train(request, WorldData(finished_image_model(place.weights).context), place)

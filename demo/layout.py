@@ -5,8 +5,6 @@ The ControlNet is trained with the plain denoising objective on single frames, a
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -25,7 +23,8 @@ from .denoising import (
     train,
 )
 from .detector import masks
-from .files import LAYOUT, MODELS
+from .files import LAYOUT
+from .stages import Place
 
 
 def hints(scene: world.Scene, centres: Tensor) -> Tensor:
@@ -68,7 +67,7 @@ def layout_loss(controlled: nn.Module, image: ImageModel, seed: int, step: int, 
     return denoising_loss(denoise, latent, image.context(captions), timesteps, noise, ALPHAS_CUMPROD)
 
 
-def train_layout(folder: Path, weights: Path, seed: int, steps: int) -> None:
+def train_layout(place: Place, steps: int) -> None:
     """Train a ControlNet to place the object, with the finished image model frozen.
 
     The file holds whole weights, and is marked as an addition to a UNet: then the stock loader takes the number of
@@ -78,11 +77,10 @@ def train_layout(folder: Path, weights: Path, seed: int, steps: int) -> None:
     from ..host.control_nets import ADDITION
     from ..host.trainable import Trainable
 
-    image = finished_image_model(weights)
-    control_net = tiny.new_control_net(image.unet, seed).requires_grad_(True).train()
+    image = finished_image_model(place.weights)
+    control_net = tiny.new_control_net(image.unet, place.seed).requires_grad_(True).train()
     controlled = Trainable(image.unet, control=control_net)
-    trained = train("layout", control_net, lambda step: layout_loss(controlled, image, seed, step),
-                    recipe(steps, 1e-3), folder)
-    path = MODELS / LAYOUT
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({ADDITION: torch.zeros(0), **{key: weight.half().contiguous() for key, weight in trained.items()}}, path)
+    trained = train("layout", control_net, lambda step: layout_loss(controlled, image, place.seed, step),
+                    recipe(steps, 1e-3), place.checkpoints)
+    halved = {key: weight.half().contiguous() for key, weight in trained.items()}
+    save_file({ADDITION: torch.zeros(0), **halved}, place.model_file(LAYOUT))

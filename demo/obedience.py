@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from . import world
 from .detector import detect
-from .sampler import DISTILLED, FEW_STEPS, DemoSampler, Parts, Settings
+from .files import MODELS, WEIGHTS
+from .sampler import FEW_STEPS, DemoSampler, Parts, Settings, distilled
 
 
 def measure(sample: DemoSampler, prompts: int, seed: int, settings: Settings, sheet: Path | None) -> dict[str, float]:
@@ -44,6 +45,8 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=120)
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--few-steps", action="store_true", help="with the distilled LoRA and motion module")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="another demo model, such as train-demo makes")
+    parser.add_argument("--models", type=Path, default=MODELS, help="and what was distilled from it")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--cfg", type=float)
     parser.add_argument("--sampler")
@@ -53,7 +56,8 @@ def main() -> None:
     given = {name: value for name in ("steps", "cfg", "sampler", "scheduler")
              if (value := getattr(arguments, name)) is not None}
     settings = replace(FEW_STEPS if arguments.few_steps else Settings(), **given)
-    sampler = DemoSampler(DISTILLED if arguments.few_steps else Parts())
+    many, few = Parts(weights=arguments.weights), distilled(arguments.weights, arguments.models)
+    sampler = DemoSampler(few if arguments.few_steps else many)
     shares = measure(sampler, arguments.prompts, arguments.seed, settings, arguments.sheet)
     print(json.dumps({**shares, "prompts": arguments.prompts, "seed": arguments.seed, **vars(settings)}))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from . import world
-from .files import LORA, MODELS, MOTION
+from .files import LORA, MODELS, MOTION, OWN_MOTION, WEIGHTS
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -40,15 +40,22 @@ class Parts:
     """LoRAs of the UNet, each at strength 1."""
     control_net: Path | None = None
     """A ControlNet at strength 1, which follows the hints."""
+    weights: Path = WEIGHTS
+    """Folder of the demo model."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Return all files, in a fixed order."""
+        """Return all files that are put on it, in a fixed order."""
         return tuple(path for path in (self.motion, *self.loras, self.control_net) if path is not None)
 
 
-DISTILLED = Parts(MODELS / MOTION, (MODELS / LORA,))
-"""What the demo model needs few steps with."""
+def distilled(weights: Path = WEIGHTS, models: Path = MODELS) -> Parts:
+    """Return the demo model in `weights` with what it needs few steps with, in `models`."""
+    return Parts(models / MOTION, (models / LORA,), weights=weights)
+
+
+DISTILLED = distilled()
+"""The embedded ones."""
 
 
 class DemoSampler:
@@ -57,14 +64,13 @@ class DemoSampler:
     def __init__(self, parts: Parts = Parts()) -> None:
         import comfy.controlnet
 
-        from ..host.folders import EMBEDDED, motion_path
         from ..host.motion import load_motion
         from ..host.tiny import load_demo_model
 
-        model, self.clip, self.vae = load_demo_model()
+        model, self.clip, self.vae = load_demo_model(parts.weights)
         for lora in parts.loras:
             model = with_lora(model, lora)
-        self.plain, self.motion = model, load_motion(parts.motion or motion_path(EMBEDDED))
+        self.plain, self.motion = model, load_motion(parts.motion or parts.weights / OWN_MOTION)
         self.model = self._moving(None)
         self.control = None
         if parts.control_net is not None:

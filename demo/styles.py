@@ -20,7 +20,8 @@ from ..training.config import LoRAConfig
 from ..training.loop import Stage
 from . import world
 from .denoising import finished_image_model, image_loss, motion_loss, recipe, walk
-from .files import MODELS, PASTEL, SWAY
+from .files import OWN_MOTION, PASTEL, SWAY
+from .stages import Place
 
 SHAPE = LoRAConfig(rank=8, alpha=8.0)
 REACH = 14.0
@@ -47,35 +48,36 @@ def swaying(scene: world.Scene) -> Tensor:
     return world.draw(scene, (centres + swing.unsqueeze(1) * across).clamp(margin, world.SIZE - margin))
 
 
-def train_pastel(folder: Path, weights: Path, seed: int, steps: int) -> None:
+def train_pastel(place: Place, steps: int) -> None:
     """Train a LoRA of the image model on the world in pastel."""
     from ..host import tiny
     from ..host.trainable import layer_names
 
-    image = finished_image_model(weights)
-    names = layer_names(tiny.load_demo_model()[0])
+    image = finished_image_model(place.weights)
+    names = layer_names(tiny.load_demo_model(place.weights)[0])
     names = {name.removeprefix("unet."): diffusers for name, diffusers in names.items()}
-    lora.inject(image.unet, names, SHAPE, seed)
-    trained = _train("pastel", image.unet, lambda step: image_loss(image, seed, step, style=pastel), steps, folder)
-    _write(lora.export(trained, names, SHAPE), PASTEL)
+    lora.inject(image.unet, names, SHAPE, place.seed)
+    trained = _train("pastel", image.unet, lambda step: image_loss(image, place.seed, step, style=pastel), steps,
+                     place.checkpoints)
+    _write(lora.export(trained, names, SHAPE), place.model_file(PASTEL))
 
 
-def train_sway(folder: Path, weights: Path, seed: int, steps: int) -> None:
+def train_sway(place: Place, steps: int) -> None:
     """Train a LoRA of the motion module's attention on a world whose objects sway."""
     from ..host.motion import run_options
     from ..motion.files import read_motion_file
     from ..motion.lora import export
     from ..motion.module import MotionModule
 
-    image, file = finished_image_model(weights), read_motion_file(weights / "motion.safetensors")
+    image, file = finished_image_model(place.weights), read_motion_file(place.weights / OWN_MOTION)
     network = MotionModule(file.config)
     network.load_state_dict({name: weight.float() for name, weight in file.weights.items()})
     layers = [name for name, _ in network.named_modules() if name.endswith((".to_qkv", ".to_out"))]
-    lora.replace_layers(network.requires_grad_(False), layers, SHAPE, seed)
+    lora.replace_layers(network.requires_grad_(False), layers, SHAPE, place.seed)
     options = run_options(network, image.unet, world.FRAMES)
-    trained = _train("sway", network, lambda step: motion_loss(image, options, seed, step, render=swaying), steps,
-                     folder)
-    _write(export(trained), SWAY)
+    trained = _train("sway", network, lambda step: motion_loss(image, options, place.seed, step, render=swaying), steps,
+                     place.checkpoints)
+    _write(export(trained), place.model_file(SWAY))
 
 
 def _train(name: str, network: nn.Module, loss: Callable[[int], Tensor], steps: int, folder: Path) -> dict[str, Tensor]:
@@ -89,7 +91,5 @@ def _train(name: str, network: nn.Module, loss: Callable[[int], Tensor], steps: 
     return stage.average
 
 
-def _write(tensors: dict[str, Tensor], name: str) -> None:
-    path = MODELS / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write(tensors: dict[str, Tensor], path: Path) -> None:
     save_file({key: tensor.half().contiguous() for key, tensor in tensors.items()}, path)

@@ -1,13 +1,19 @@
-"""Train the demo model from nothing, with the plain denoising objective: codec, image model, motion module.
+"""Train everything that is embedded from nothing: the demo model, and the files that go with it.
 
-    python dev.py train-demo        about three hours on two cores; killed and started again, it goes on where it was
+    python dev.py train-demo        about four hours on two cores; killed and started again, it goes on where it was
 
-Then follow what the examples put beside it: "pastel", a LoRA with another palette, and "sway", a motion LoRA,
-and "layout", a ControlNet.
+With the plain denoising objective, the codec, the image model and the motion module, and what the examples put beside
+them: "pastel", a LoRA with another palette, "sway", a motion LoRA, and "layout", a ControlNet. Then that model is
+distilled into one that needs four steps: "lora", "t2v" and "i2v" are the paper's three stages, and "adapted" is the
+ControlNet tuned to the result.
+
+Nothing that is embedded changes: all goes to the folder, whose `weights` and `models` can take the place of those here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import layout, styles, world
+from . import distil, layout, styles, world
 from .codec import SCALE, Codec, encode
 from .denoising import (
     ImageModel,
@@ -28,8 +34,8 @@ from .denoising import (
     scenes,
     train,
 )
-from .files import WEIGHTS
-from .stages import arguments
+from .files import OWN_MOTION
+from .stages import Place, arguments
 
 
 def write_weights(folder: Path, name: str, weights: dict[str, Tensor]) -> None:
@@ -48,54 +54,60 @@ def codec_loss(codec: Codec, seed: int, step: int, batch: int = 8) -> Tensor:
     return F.l1_loss(codec.decode(latent + noise * rng.random()), image)
 
 
-def train_codec(folder: Path, weights: Path, seed: int, steps: int) -> None:
-    torch.manual_seed(seed)
+def train_codec(place: Place, steps: int) -> None:
+    torch.manual_seed(place.seed)
     codec = Codec()
-    trained = train("codec", codec, lambda step: codec_loss(codec, seed, step), recipe(steps, 2e-3, 0.995), folder)
-    write_weights(weights, "codec", trained)
+    trained = train("codec", codec, lambda step: codec_loss(codec, place.seed, step), recipe(steps, 2e-3, 0.995),
+                    place.checkpoints)
+    write_weights(place.weights, "codec", trained)
 
 
-def train_image(folder: Path, weights: Path, seed: int, steps: int) -> None:
+def train_image(place: Place, steps: int) -> None:
     from ..host import tiny
 
-    model = ImageModel(tiny.new_unet(seed), tiny.new_text_model(seed), tiny.tokenise)
+    model = ImageModel(tiny.new_unet(place.seed), tiny.new_text_model(place.seed), tiny.tokenise)
     model.requires_grad_(True).train()
-    trained = train("image", model, lambda step: image_loss(model, seed, step), recipe(steps, 1e-3), folder)
+    trained = train("image", model, lambda step: image_loss(model, place.seed, step), recipe(steps, 1e-3),
+                    place.checkpoints)
     for part in ("unet", "text"):
-        write_weights(weights, part, {name.removeprefix(f"{part}."): weight
-                                      for name, weight in trained.items() if name.startswith(f"{part}.")})
+        write_weights(place.weights, part, {name.removeprefix(f"{part}."): weight
+                                            for name, weight in trained.items() if name.startswith(f"{part}.")})
 
 
-def train_motion(folder: Path, weights: Path, seed: int, steps: int) -> None:
+def train_motion(place: Place, steps: int) -> None:
     """Train the motion module on clips, with the finished image model frozen."""
     from ..host import tiny
     from ..host.motion import run_options
     from ..motion.files import write_motion_file
     from ..motion.module import MotionModule
 
-    image = finished_image_model(weights)
-    torch.manual_seed(seed)
+    image = finished_image_model(place.weights)
+    torch.manual_seed(place.seed)
     network = MotionModule(tiny.MOTION_CONFIG)
     for site in network.sites().values():
         site.reset_output()
     options = run_options(network, image.unet, world.FRAMES)
-    trained = train("motion", network, lambda step: motion_loss(image, options, seed, step),
-                    recipe(steps, 1e-3), folder)
+    trained = train("motion", network, lambda step: motion_loss(image, options, place.seed, step),
+                    recipe(steps, 1e-3), place.checkpoints)
     trained = {name: weight.half() for name, weight in trained.items()}
-    write_motion_file(weights / "motion.safetensors", trained, family="AnimateDiff", schedule="AnimateDiff",
+    write_motion_file(place.weights / OWN_MOTION, trained, family="AnimateDiff", schedule="AnimateDiff",
                       config=tiny.MOTION_CONFIG)
 
 
-STAGES = {"codec": train_codec, "image": train_image, "motion": train_motion, "pastel": styles.train_pastel,
-          "sway": styles.train_sway, "layout": layout.train_layout}
-STEPS = {"codec": 4_000, "image": 14_000, "motion": 6_000, "pastel": 400, "sway": 600, "layout": 1_500}
+STAGES: dict[str, tuple[Callable[[Place, int], None], int]] = {
+    "codec": (train_codec, 4_000), "image": (train_image, 14_000), "motion": (train_motion, 6_000),
+    "pastel": (styles.train_pastel, 400), "sway": (styles.train_sway, 600), "layout": (layout.train_layout, 1_500),
+    **{name: (partial(distil.run, name), recipe.steps) for name, recipe in distil.RECIPES.items()},
+}
+"""What trains each stage, and for how many steps; each needs those before it."""
 
 
 def main() -> None:
-    chosen = arguments(__doc__.splitlines()[0], STEPS, Path("output") / "train-demo",
-                       weights={"type": Path, "default": WEIGHTS, "help": "where the demo model's finished weights go"})
-    for name in chosen.stages:
-        STAGES[name](chosen.folder, chosen.weights, chosen.seed, getattr(chosen, f"{name}_steps"))
+    steps = {name: count for name, (_, count) in STAGES.items()}
+    chosen, place = arguments(__doc__.splitlines()[0], steps, Path("output") / "train-demo")
+    for number, (name, count) in enumerate(chosen.items(), 1):
+        print(f"Stage {number} of {len(chosen)}: {name}", flush=True)
+        STAGES[name][0](place, count)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Run:
 
 def recipes() -> str:
     """Return what the demo's own training says of the two stages."""
-    return repr([settings(stage, WARMUP + 1, SEED) for stage in ("lora", "motion")])
+    return repr([settings(stage, WARMUP + 1, SEED) for stage in ("lora", "t2v")])
 
 
 def decoupling(folder: Path, steps: int) -> list[Method]:
@@ -84,7 +84,7 @@ def motion_modules(run: Run, marks: tuple[int, ...], folder: Path, lora: Path | 
         path = folder / f"{run.name}-{mark}.safetensors"
         own = lora or path.with_stem(f"{path.stem}-lora")
         if not path.is_file():
-            request = _request("motion", run.name, mark, folder, run.rate).distilling(run.init, run.decoupled)
+            request = _request("t2v", run.name, mark, folder, run.rate).distilling(run.init, run.decoupled)
             given = None if lora is None else {key: tensor.float() for key, tensor in load_file(lora).items()}
             teacher = load_motion(motion_path(EMBEDDED))
             motion, trained, _ = distil_motion_module(load_demo_model()[0], teacher, given, _data(), request)

@@ -41,7 +41,7 @@ def main() -> None:
     chosen = _arguments()
     parts = Parts(chosen.motion or DISTILLED.motion, (chosen.lora,) if chosen.lora else DISTILLED.loras)
     if missing := ours(parts).missing:
-        raise SystemExit(f"there is no {' nor '.join(missing)}; python dev.py distil-demo makes the demo model's")
+        raise SystemExit(f"there is no {' nor '.join(missing)}; python dev.py train-demo makes the demo model's")
     plan = Plan(Runner(chosen.folder), parts, chosen.seeds, chosen.prompts, chosen.search_prompts, chosen.methods,
                 chosen.ablation_steps, chosen.timings, chosen.docs)
     made = {name: section(plan) for name, section in SECTIONS.items() if name in chosen.sections}

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import folder_paths
 
+from ..demo.files import MODELS, OWN_MOTION, WEIGHTS
+
 MOTION_MODELS, MOTION_LORAS = "animatediff_models", "animatediff_motion_lora"
 """The host's folder ids; other packs use the same."""
 EMBEDDED = "demo (embedded)"
 """How the demo model's motion module is listed."""
-DEMO_WEIGHTS = Path(__file__).resolve().parent.parent / "demo" / "weights"
-DEMO_MODELS = DEMO_WEIGHTS.with_name("models")
-"""Files that go with the demo model, in folders that are named like the host's."""
 
 
 def register_folders() -> None:
@@ -26,7 +25,7 @@ def register_folders() -> None:
         # A new id starts without suffixes and would list every file; one from extra_model_paths.yaml does too.
         folder_paths.folder_names_and_paths[name] = (folders, set(suffixes) | set(folder_paths.supported_pt_extensions))
     # A file manager may have left files of its own beside the folders.
-    for folder in filter(Path.is_dir, DEMO_MODELS.glob("*")):
+    for folder in filter(Path.is_dir, MODELS.glob("*")):
         folder_paths.add_model_folder_path(folder.name, str(folder))
 
 
@@ -42,7 +41,7 @@ def motion_path(name: str) -> str:
         FileNotFoundError: There is no such file.
     """
     if name == EMBEDDED:
-        return str(DEMO_WEIGHTS / "motion.safetensors")
+        return str(WEIGHTS / OWN_MOTION)
     return folder_paths.get_full_path_or_raise(MOTION_MODELS, name)
 
 

@@ -15,6 +15,7 @@ from comfy.model_patcher import ModelPatcher
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..demo.files import WEIGHTS
 from ..samplers.schedules import SCHEDULES
 from ..training.cache import CachedClips, Encoders
 from ..training.config import TrainingConfig
@@ -23,7 +24,7 @@ from ..training.draws import Source
 from ..training.loop import Stage
 from ..training.options import OptionError, Plan
 from .control_nets import adapt_control_net, write_control_net
-from .folders import DEMO_WEIGHTS, EMBEDDED, motion_path
+from .folders import EMBEDDED, motion_path
 from .motion import LoadedMotion, load_motion
 from .saving import write_motion
 from .tiny import load_demo_model
@@ -78,7 +79,7 @@ def load(name: str) -> Loaded:
         OptionError: There is no such file, or it is no whole checkpoint.
     """
     if name == DEMO:
-        return Loaded(*load_demo_model(), "demo " + " ".join(sha256(path) for path in sorted(DEMO_WEIGHTS.iterdir())))
+        return Loaded(*load_demo_model(), "demo " + " ".join(sha256(path) for path in sorted(WEIGHTS.iterdir())))
     path = Path(name)
     if not path.is_file():
         raise OptionError(f"there is no checkpoint {path}; give the path of one, or '{DEMO}'")

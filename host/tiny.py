@@ -6,6 +6,7 @@ Stock nodes (CLIPTextEncode, KSampler, VAEDecode, ...) work on what this module 
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import comfy.clip_model
 import comfy.ldm.models.autoencoder
@@ -24,9 +25,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..demo.codec import Codec
+from ..demo.files import WEIGHTS
 from ..demo.vocabulary import CONTEXT_DIM, MAX_TOKENS, VOCABULARY, WordTokenizer
 from ..motion.module import MotionConfig
-from .folders import DEMO_WEIGHTS
 
 UNET_CONFIG = {
     "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "channel_mult": (1, 2, 2, 2),
@@ -184,18 +185,20 @@ class TinyVAE(comfy.sd.VAE):
         self.size = comfy.model_management.module_size(self.first_stage_model)
 
 
-def load_demo_model() -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
+def load_demo_model(weights: Path = WEIGHTS) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
     """Return the MODEL, CLIP and VAE of the embedded demo model.
 
+    Args:
+        weights: Folder of another one, such as a training makes.
+
     Raises:
-        FileNotFoundError: A file of the weights is missing from the pack.
+        FileNotFoundError: A file of the weights is missing.
     """
-    unet, text, codec = (_read(name) for name in ("unet", "text", "codec"))
+    unet, text, codec = (_read(weights / f"{name}.safetensors") for name in ("unet", "text", "codec"))
     return load_model(unet), load_clip(text), TinyVAE(codec)
 
 
-def _read(name: str) -> dict[str, Tensor]:
-    path = DEMO_WEIGHTS / f"{name}.safetensors"
+def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"the demo model's {path.name} is missing from {path.parent}; install the pack again")
     return {key: value.float() for key, value in load_file(path).items()}

@@ -7,7 +7,8 @@ import folder_paths
 import pytest
 import torch
 from animatelcm.demo import layout, world
-from animatelcm.demo.denoising import WEIGHTS
+from animatelcm.demo.files import WEIGHTS
+from animatelcm.demo.stages import Place
 from animatelcm.host import tiny
 from animatelcm.host.trainable import Trainable
 from animatelcm.tests.support import conditioning, noise_for, run
@@ -70,9 +71,8 @@ def test_a_new_control_net_is_the_encoder_and_adds_nothing():
 @pytest.fixture
 def layout_file(tmp_path, monkeypatch):
     """Train two steps by the command's function; the file is the only one that Load ControlNet Model lists."""
-    monkeypatch.setattr(layout, "MODELS", tmp_path)
     monkeypatch.setattr(layout, "layout_loss", partial(layout.layout_loss, batch=2))
-    layout.train_layout(tmp_path, WEIGHTS, seed=0, steps=2)
+    layout.train_layout(Place(tmp_path, WEIGHTS, tmp_path), steps=2)
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "controlnet",
                         ([str(tmp_path / "controlnet")], {".safetensors"}))
     return "AnimateLCM_demo_layout.safetensors"

@@ -31,7 +31,7 @@ def loaded():
     """The demo model, loaded once for all samplers of this file; they take clones of it."""
     with pytest.MonkeyPatch.context() as patch:
         model = load_demo_model()
-        patch.setattr(tiny, "load_demo_model", lambda: model)
+        patch.setattr(tiny, "load_demo_model", lambda weights: model)
         yield model
 
 
