@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from statistics import fmean
 
@@ -28,6 +28,8 @@ SOURCES = ("demo/world.py", "demo/detector.py", "demo/codec.py", "demo/vocabular
 
 OWN = tuple(WEIGHTS / f"{name}.safetensors" for name in ("unet", "text", "codec", "motion"))
 """The demo model's files."""
+RECENT = 64
+"""Clips that are remembered, 3 MiB each: one that is measured in two ways is sampled once."""
 
 
 class Runner:
@@ -37,6 +39,7 @@ class Runner:
         self.folder = folder
         self.compared: Reference = world_reference()
         self.sampler = cache(DemoSampler)
+        self.clip = lru_cache(RECENT)(self._sampled)
         self.bar = tqdm(unit=" clips", mininterval=5)
 
     def __call__(self, method: Method, steps: int, cfg: float, seed: int, prompts: int) -> Figures:
@@ -45,9 +48,7 @@ class Runner:
         settings = Settings(steps, cfg, method.sampler, method.scheduler)
 
         def sample(scene: world.Scene, number: int) -> Tensor:
-            clip = sampled(self.sampler(method.parts), method, scene, number, settings)
-            self.bar.update()
-            return clip
+            return self.clip(method, scene, number, settings)
 
         record = self.folder / f"{steps}-{cfg:g}-{seed}-{digest(method)}.jsonl"
         return sum_up(measure_run(sample, seed, prompts, record), self.compared)
@@ -62,8 +63,7 @@ class Runner:
         def measure(number: int) -> dict:
             wanted = self._teachers(chosen[number], noise_seed(seed, number))
             self._show(method, steps, 1.0, seed)
-            clip = sampled(self.sampler(method.parts), method, chosen[number], noise_seed(seed, number), settings)
-            self.bar.update()
+            clip = self.clip(method, chosen[number], noise_seed(seed, number), settings)
             return {"distance": (clip - wanted).square().mean().sqrt().item()}
 
         record = self.folder / f"from-teacher-{steps}-{seed}-{digest(teacher())}-{digest(method)}.jsonl"
@@ -77,12 +77,17 @@ class Runner:
             [steps], [cfg] = guided.steps, guided.cfgs
             self._show(guided, steps, cfg, seed)
             settings = Settings(steps, cfg, guided.sampler, guided.scheduler)
-            clip = sampled(self.sampler(guided.parts), guided, scene, seed, settings)
+            clip = self.clip(guided, scene, seed, settings)
             path.parent.mkdir(exist_ok=True)
             part = path.with_suffix(".part")
             save_file({"clip": clip.contiguous()}, part)
             part.replace(path)
         return load_file(path)["clip"]
+
+    def _sampled(self, method: Method, scene: world.Scene, seed: int, settings: Settings) -> Tensor:
+        clip = sampled(self.sampler(method.parts), method, scene, seed, settings)
+        self.bar.update()
+        return clip
 
     def _show(self, method: Method, steps: int, cfg: float, seed: int) -> None:
         self.bar.set_description(f"{method.name}, {steps} steps, cfg {cfg:g}, seed {seed}")

@@ -146,13 +146,13 @@ def initialisation(plan: Plan) -> Section:
     marks = tuple(plan.ablation_steps // part for part in (16, 8, 4, 2))
     methods = ablations.initialisations(plan.trained, marks)
 
-    def measured(measure: Callable[[Method], list[float]]) -> dict[str, dict[int, list[float]]]:
-        return {name: {mark: measure(method) for mark, method in points} for name, points in methods.items()}
-
-    near = measured(plan.from_teacher)
-    world = measured(plan.frechet)
-    curves = {name: [(mark, plan.rows([method])[0].also(from_teacher=estimate(near[name][mark])))
-                     for mark, method in points] for name, points in methods.items()}
+    near: dict[str, dict[int, list[float]]] = {name: {} for name in methods}
+    world: dict[str, dict[int, list[float]]] = {name: {} for name in methods}
+    curves: dict[str, list[tuple[int, Row]]] = {name: [] for name in methods}
+    for name, mark, method in ((name, *point) for name, points in methods.items() for point in points):
+        # One right after the other, while the clips are remembered.
+        world[name][mark], near[name][mark] = plan.frechet(method), plan.from_teacher(method)
+        curves[name].append((mark, plan.rows([method])[0].also(from_teacher=estimate(near[name][mark]))))
     plot_training(curves, plan.docs / "paper-table-initialisation.png")
     claims = {"from_teacher": seed_by_seed("Distance from the teacher's clips", near),
               "frechet": seed_by_seed("Fréchet distance", world)}

@@ -187,3 +187,22 @@ def test_the_distance_from_the_teacher_is_over_the_same_noise_and_is_kept(tmp_pa
     assert run.from_teacher(method, 4, seed=2, prompts=2) == pytest.approx(0.25) and len(asked) == 4
     run.from_teacher(method, 1, seed=2, prompts=2)
     assert [entry[0] for entry in asked[4:]] == [DISTILLED] * 2
+
+
+def test_a_clip_that_is_measured_in_two_ways_is_sampled_once(tmp_path, monkeypatch):
+    asked = []
+
+    def sampler(parts):
+        def sample(prompt, seed, *_):
+            asked.append((parts, seed))
+            return world.render(scenes(2, 2)[seed % 2])
+        return sample
+
+    monkeypatch.setattr(runner, "DemoSampler", sampler)
+    run, method = Runner(tmp_path), ours(DISTILLED)
+    run(method, 4, 1.0, 2, 2)
+    assert run.from_teacher(method, 4, seed=2, prompts=2) == 0
+    assert sorted(seed for parts, seed in asked if parts == DISTILLED) == [20_000, 20_001]
+    # Fewer steps are other clips.
+    run(method, 2, 1.0, 2, 2)
+    assert len([seed for parts, seed in asked if parts == DISTILLED]) == 4
