@@ -88,11 +88,19 @@ def distil_motion(request: Request, data: WorldData, place: Place) -> None:
 
 
 def train_encoder(request: Request, data: WorldData, place: Place) -> None:
-    """Stage three: an image encoder for the few-step motion module, which is trained on with it."""
+    """Stage three: an image encoder for the few-step motion module, which is trained on with it.
+
+    The module is kept halfway between what it was and what it became (Wortsman et al. 2022): it follows the image then,
+    and draws as cleanly as before.
+    """
     from ..host.training import train_image_encoder
 
-    motion, _ = train_image_encoder(*_few_step(place), True, data, request)
-    write_half(motion, place.model_file(ENCODER))
+    model, before = _few_step(place)
+    after, _ = train_image_encoder(model, before, True, data, request)
+    pairs = zip(after.patcher.model.parameters(), before.patcher.model.parameters(), strict=True)
+    for own, old in pairs:
+        own.lerp_(old.to(own), 0.5)
+    write_half(after, place.model_file(ENCODER))
 
 
 def adapt_layout(request: Request, data: WorldData, place: Place) -> None:
@@ -142,7 +150,7 @@ RECIPES = {
     "lora": Recipe("image", 1_500, 2e-3, 1, 0.0, distil_lora),
     # Where an object is heading is decided while the noise is nearly everything; its colours, long after.
     "t2v": Recipe("motion", 3_000, 5e-4, SKIP, 0.5, distil_motion),
-    "i2v": Recipe("adapt", 1_300, 1e-3, SKIP, 0.0, train_encoder),
+    "i2v": Recipe("adapt", 3_000, 1e-3, SKIP, 0.0, train_encoder),
     # It works already, and is easily spoilt.
     "adapted": Recipe("adapt", 300, 1e-4, SKIP, 0.0, adapt_layout),
 }

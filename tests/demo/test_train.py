@@ -70,6 +70,19 @@ def test_the_sampler_takes_what_a_run_made(trained):
     assert motion.encoder is not None and motion.schedule == "AnimateLCM text-to-video"
 
 
+def test_the_image_encoder_comes_with_a_motion_module_halfway_to_what_was_trained(trained):
+    """The few-step module is what it started from, and the checkpoint has what it became."""
+    before, kept = (load_motion(trained / "models" / name).patcher.model.state_dict() for name in (MOTION, ENCODER))
+    became = torch.load(trained / "i2v.pt", weights_only=True)["average"]
+    way = torch.cat([(became[f"motion.{name}"] - before[name].float()).flatten() for name in before])
+    gone = torch.cat([(kept[name].float() - before[name].float()).flatten() for name in before])
+    # One step is less than the file's half precision tells apart, but for the smallest weights.
+    small = torch.cat([weight.flatten().abs() for weight in before.values()]) < 1e-2
+    way, gone = way[small], gone[small]
+    assert small.sum() > 1000 and way.abs().max() > 1e-5
+    assert ((gone @ way) / (way @ way)).item() == pytest.approx(0.5, abs=0.02)
+
+
 def test_a_killed_run_goes_on_where_it_was(tmp_path, trained, monkeypatch):
     """A later start passes over what is finished, and the rest gives the bits of a run that nobody killed."""
     words = ("codec", "image", "--folder", tmp_path, "--codec-steps", 1, "--image-steps", 3)
