@@ -107,7 +107,11 @@ def main() -> None:
     chosen, place = arguments(__doc__.splitlines()[0], steps, Path("output") / "train-demo")
     for number, (name, count) in enumerate(chosen.items(), 1):
         print(f"Stage {number} of {len(chosen)}: {name}", flush=True)
-        STAGES[name][0](place, count)
+        try:
+            STAGES[name][0](place, count)
+        except FileNotFoundError as error:
+            raise SystemExit(f"stage {name} needs what an earlier stage makes: {error}. Run that one first, or name "
+                             "the folders that have it with --weights and --models") from error
 
 
 if __name__ == "__main__":

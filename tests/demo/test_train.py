@@ -35,6 +35,12 @@ def test_stages_are_chosen_by_name_and_all_by_none(tmp_path, monkeypatch):
         chosen("three")
 
 
+def test_a_stage_before_those_that_it_needs_says_so(tmp_path, monkeypatch):
+    command(monkeypatch, "t2v", "--folder", tmp_path)
+    with pytest.raises(SystemExit, match=r"stage t2v .*unet\.safetensors.*--weights and --models"):
+        train.main()
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Every stage from nothing, for one step each; return the folder."""
@@ -83,7 +89,7 @@ def test_the_image_encoder_comes_with_a_motion_module_halfway_to_what_was_traine
     assert ((gone @ way) / (way @ way)).item() == pytest.approx(0.5, abs=0.02)
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path, trained, monkeypatch):
+def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
     """A later start passes over what is finished, and the rest gives the bits of a run that nobody killed."""
     words = ("codec", "image", "--folder", tmp_path, "--codec-steps", 1, "--image-steps", 3)
     whole = ("codec", "image", "--folder", tmp_path / "whole", *words[4:])
