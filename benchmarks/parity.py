@@ -185,9 +185,8 @@ def run_host(model, ours: bool, text: tuple[Tensor, Tensor], noise: Tensor, step
     from ..host.sampling import scheduled_sigmas
     from ..samplers.lcm import sample_lcm
 
-    later = iter(noise[1:])
-
     def sample(wrapped, x, sigmas, extra_args, callback, disable):
+        later = iter(noise[1:].to(x))
         if ours:
             return sample_lcm(wrapped, x, sigmas, 1.0, lambda *levels: next(later), extra_args, callback)
         return stock_lcm(wrapped, x, sigmas, extra_args, callback, disable, lambda *levels: next(later))
@@ -275,11 +274,17 @@ def result_of(case: str, run: Run, reference: Run) -> Result:
     return Result(case, error.sqrt().item(), run.timesteps == reference.timesteps)
 
 
+def all_digits() -> None:
+    """Let a GPU multiply with all digits of float32; by default its convolutions keep three of them."""
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="compare at Stable Diffusion 1.5's size")
     size = FULL if parser.parse_args().full else TINY
     print(f"{size.num_frames} frames, {8 * size.latent} x {8 * size.latent} px, channels {size.channels}", flush=True)
+    all_digits()
     clock, results = Clock(), []
     with tempfile.TemporaryDirectory() as folder:
         for result in compare(size, Path(folder), clock.tell):

@@ -122,6 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="compare at Stable Diffusion 1.5's size")
     size = FULL if parser.parse_args().full else TINY
+    parity.all_digits()
     clock, results = Clock(), []
     with tempfile.TemporaryDirectory() as folder:
         for result in compare(size, Path(folder), clock.tell):

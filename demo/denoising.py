@@ -87,6 +87,8 @@ def denoising_loss(network: Callable[[Tensor, Tensor, Tensor], Tensor], latent: 
                    timesteps: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
     """Mean squared error of the predicted v at `timesteps` (Salimans & Ho 2022), over what it usually is there.
 
+    It is computed where the context is; the random numbers come from the CPU, so that they are the same everywhere.
+
     Unweighted, the strongest noise would give most of the gradient: its error is ten times that of the middle, and
     mostly chance. The few-step model ends in the middle, though (Karras et al. 2024 learn what is usual; here it is a
     curve through the errors of a finished image model).
@@ -97,6 +99,7 @@ def denoising_loss(network: Callable[[Tensor, Tensor, Tensor], Tensor], latent: 
         timesteps: Training timesteps, 0 to 999, (b,).
     """
     alpha = alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+    latent, noise, alpha, timesteps = (tensor.to(context.device) for tensor in (latent, noise, alpha, timesteps))
     z = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
     v = alpha.sqrt() * noise - (1 - alpha).sqrt() * latent
     errors = (network(z, timesteps.float(), context).float() - v).square().mean((1, 2, 3))
@@ -119,18 +122,26 @@ class ImageModel(nn.Module):
         self.unet, self.text, self.tokenise = unet, text, tokenise
 
     def context(self, captions: list[str]) -> Tensor:
-        return self.text(torch.tensor([self.tokenise(caption) for caption in captions]))[0]
+        tokens = torch.tensor([self.tokenise(caption) for caption in captions])
+        return self.text(tokens.to(next(self.text.parameters()).device))[0]
+
+
+def device() -> torch.device:
+    """Return where the host computes."""
+    from comfy.model_management import get_torch_device
+
+    return get_torch_device()
 
 
 def finished_image_model(weights: Path = WEIGHTS) -> ImageModel:
-    """Return the image model with its stored weights, frozen."""
+    """Return the image model with its stored weights, frozen, where the host computes."""
     from ..host import tiny
 
     image = ImageModel(tiny.new_unet(0), tiny.new_text_model(0), tiny.tokenise).requires_grad_(False).eval()
     for part in ("unet", "text"):
         stored = load_file(weights / f"{part}.safetensors")
         getattr(image, part).load_state_dict({name: weight.float() for name, weight in stored.items()})
-    return image
+    return image.to(device())
 
 
 def latents_of(frames: Tensor) -> Tensor:

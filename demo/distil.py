@@ -52,13 +52,13 @@ class WorldData:
         """Return the batches of a run."""
         def batch(number: int) -> Examples:
             chosen, rng = scenes(config.seed, number, config.batch)
-            context = self.context([world.caption(scene, rng) for scene in chosen])
+            context = self.context([world.caption(scene, rng) for scene in chosen]).to(device)
             if config.num_frames == 1:
-                return Examples(latents_of(frames_of(chosen, rng)), context)
+                return Examples(latents_of(frames_of(chosen, rng)).to(device), context)
             frames = config.num_frames
             clips = torch.stack([latents_of(world.render(scene, frames)) for scene in chosen])
             hints = [layout.hints(scene, world.positions(scene, frames)) for scene in chosen] if self.hints else []
-            return Examples(clips, context, {"hint": torch.stack(hints)} if hints else {})
+            return Examples(clips.to(device), context, {"hint": torch.stack(hints).to(device)} if hints else {})
         return batch
 
     def empty(self) -> Tensor:
@@ -76,7 +76,10 @@ def distil_lora(request: Request, data: WorldData, place: Place) -> None:
 
 
 def distil_motion(request: Request, data: WorldData, place: Place) -> None:
-    """Stage two: the motion module, with that LoRA in the student."""
+    """Stage two: the motion module, with that LoRA in the student; a quarter of the teacher is mixed in again.
+
+    Where the student alone overdoes the movement, the mix keeps to what the words say, and draws more cleanly.
+    """
     from ..host.motion import load_motion
     from ..host.tiny import load_demo_model
     from ..host.training import distil_motion_module
@@ -84,22 +87,21 @@ def distil_motion(request: Request, data: WorldData, place: Place) -> None:
     model, teacher = load_demo_model(place.weights)[0], load_motion(place.weights / OWN_MOTION)
     lora = {key: tensor.float() for key, tensor in load_file(place.models / LORA).items()}
     motion, _, _ = distil_motion_module(model, teacher, lora, data, request)
+    _mix(motion, teacher, 0.25)
     write_half(motion, place.model_file(MOTION))
 
 
 def train_encoder(request: Request, data: WorldData, place: Place) -> None:
     """Stage three: an image encoder for the few-step motion module, which is trained on with it.
 
-    The module is kept halfway between what it was and what it became (Wortsman et al. 2022): it follows the image then,
-    and draws as cleanly as before.
+    The module is kept halfway between what it was and what it became: it follows the image then, and draws as cleanly
+    as before.
     """
     from ..host.training import train_image_encoder
 
     model, before = _few_step(place)
     after, _ = train_image_encoder(model, before, True, data, request)
-    pairs = zip(after.patcher.model.parameters(), before.patcher.model.parameters(), strict=True)
-    for own, old in pairs:
-        own.lerp_(old.to(own), 0.5)
+    _mix(after, before, 0.5)
     write_half(after, place.model_file(ENCODER))
 
 
@@ -113,6 +115,12 @@ def adapt_layout(request: Request, data: WorldData, place: Place) -> None:
     control = load_controlnet(str(place.models / LAYOUT), model)
     adapted, _ = adapt_control_net(model, motion, control, replace(data, hints=True), request)
     write_control_net(adapted, place.model_file(FEW_STEP_LAYOUT))
+
+
+def _mix(motion: LoadedMotion, other: LoadedMotion, share: float) -> None:
+    """Move the motion module's weights towards another's, from which it was tuned (Wortsman et al. 2022)."""
+    for own, old in zip(motion.patcher.model.parameters(), other.patcher.model.parameters(), strict=True):
+        own.lerp_(old.to(own), share)
 
 
 def _few_step(place: Place) -> tuple[ModelPatcher, LoadedMotion]:

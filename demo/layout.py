@@ -14,6 +14,7 @@ from .denoising import (
     ALPHAS_CUMPROD,
     ImageModel,
     denoising_loss,
+    device,
     finished_image_model,
     generator,
     latents_of,
@@ -62,7 +63,7 @@ def layout_loss(controlled: nn.Module, image: ImageModel, seed: int, step: int, 
     noise = torch.randn(latent.shape, generator=random_numbers)
 
     def denoise(z: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        return controlled(z, t, c, hint=hint)
+        return controlled(z, t, c, hint=hint.to(z))
 
     return denoising_loss(denoise, latent, image.context(captions), timesteps, noise, ALPHAS_CUMPROD)
 
@@ -78,7 +79,7 @@ def train_layout(place: Place, steps: int) -> None:
     from ..host.trainable import Trainable
 
     image = finished_image_model(place.weights)
-    control_net = tiny.new_control_net(image.unet, place.seed).requires_grad_(True).train()
+    control_net = tiny.new_control_net(image.unet, place.seed).to(device()).requires_grad_(True).train()
     controlled = Trainable(image.unet, control=control_net)
     trained = train("layout", control_net, lambda step: layout_loss(controlled, image, place.seed, step),
                     recipe(steps, 1e-3), place.checkpoints)

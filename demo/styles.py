@@ -19,7 +19,7 @@ from ..training import ema, lora
 from ..training.config import LoRAConfig
 from ..training.loop import Stage
 from . import world
-from .denoising import finished_image_model, image_loss, motion_loss, recipe, walk
+from .denoising import device, finished_image_model, image_loss, motion_loss, recipe, walk
 from .files import OWN_MOTION, PASTEL, SWAY
 from .stages import Place
 
@@ -73,7 +73,7 @@ def train_sway(place: Place, steps: int) -> None:
     network = MotionModule(file.config)
     network.load_state_dict({name: weight.float() for name, weight in file.weights.items()})
     layers = [name for name, _ in network.named_modules() if name.endswith((".to_qkv", ".to_out"))]
-    lora.replace_layers(network.requires_grad_(False), layers, SHAPE, place.seed)
+    lora.replace_layers(network.requires_grad_(False).to(device()), layers, SHAPE, place.seed)
     options = run_options(network, image.unet, world.FRAMES)
     trained = _train("sway", network, lambda step: motion_loss(image, options, place.seed, step, render=swaying), steps,
                      place.checkpoints)

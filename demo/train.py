@@ -25,6 +25,7 @@ from . import distil, layout, styles, world
 from .codec import SCALE, Codec, encode
 from .denoising import (
     ImageModel,
+    device,
     finished_image_model,
     frames_of,
     generator,
@@ -51,12 +52,13 @@ def codec_loss(codec: Codec, seed: int, step: int, batch: int = 8) -> Tensor:
     image = frames_of(chosen, rng) * 2 - 1
     latent = encode(image)
     noise = torch.randn(latent.shape, generator=generator(seed, step)) * 0.05 / SCALE
-    return F.l1_loss(codec.decode(latent + noise * rng.random()), image)
+    noisy = (latent + noise * rng.random()).to(codec.conv_in.weight.device)
+    return F.l1_loss(codec.decode(noisy), image.to(noisy))
 
 
 def train_codec(place: Place, steps: int) -> None:
     torch.manual_seed(place.seed)
-    codec = Codec()
+    codec = Codec().to(device())
     trained = train("codec", codec, lambda step: codec_loss(codec, place.seed, step), recipe(steps, 2e-3, 0.995),
                     place.checkpoints)
     write_weights(place.weights, "codec", trained)
@@ -66,7 +68,7 @@ def train_image(place: Place, steps: int) -> None:
     from ..host import tiny
 
     model = ImageModel(tiny.new_unet(place.seed), tiny.new_text_model(place.seed), tiny.tokenise)
-    model.requires_grad_(True).train()
+    model.to(device()).requires_grad_(True).train()
     trained = train("image", model, lambda step: image_loss(model, place.seed, step), recipe(steps, 1e-3),
                     place.checkpoints)
     for part in ("unet", "text"):
@@ -86,6 +88,7 @@ def train_motion(place: Place, steps: int) -> None:
     network = MotionModule(tiny.MOTION_CONFIG)
     for site in network.sites().values():
         site.reset_output()
+    network.to(device())
     options = run_options(network, image.unet, world.FRAMES)
     trained = train("motion", network, lambda step: motion_loss(image, options, place.seed, step),
                     recipe(steps, 1e-3), place.checkpoints)
@@ -95,7 +98,7 @@ def train_motion(place: Place, steps: int) -> None:
 
 
 STAGES: dict[str, tuple[Callable[[Place, int], None], int]] = {
-    "codec": (train_codec, 4_000), "image": (train_image, 14_000), "motion": (train_motion, 6_000),
+    "codec": (train_codec, 4_000), "image": (train_image, 10_000), "motion": (train_motion, 6_000),
     "pastel": (styles.train_pastel, 400), "sway": (styles.train_sway, 600), "layout": (layout.train_layout, 1_500),
     **{name: (partial(distil.run, name), recipe.steps) for name, recipe in distil.RECIPES.items()},
 }

@@ -13,7 +13,7 @@ DOWN_SITES, UP_SITES = 2, 3
 """Sites in a level on the way down and on the way up: one after each resnet."""
 
 
-WIDEST = {"cpu": 2**24, "cuda": 2**28}
+WIDEST = {"cpu": 2**24, "cuda": 2**29}
 """Bytes of the widest layer of the rows that run together. On a CPU a larger block is given back to the system and
 cleared anew at every call, which costs more than the matrix product that fills it; on a GPU it bounds the memory."""
 MOST_ROWS = 2**15
@@ -141,7 +141,9 @@ class TemporalTransformer(nn.Module):
 
     def _rows_in_parts(self, h: Tensor) -> Tensor:
         """Run `rows` on few enough rows at a time to keep its widest layer small; overwrites `h` without autograd."""
-        parts = h.split(rows_at_once(*h.shape[1:], h.element_size(), h.device.type))
+        most = rows_at_once(*h.shape[1:], h.element_size(), h.device.type)
+        # Of equal size: a small remainder would take nearly as long as a whole part.
+        parts = h.tensor_split(math.ceil(len(h) / most))
         if torch.is_grad_enabled():
             return torch.cat([self.rows(part) for part in parts])
         for part in parts:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# Most tests compare bits, and only the CPU gives the same ones on every machine and in every run.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def _register() -> None:
@@ -16,6 +18,9 @@ def _register() -> None:
     if not os.environ.get(standalone.HOST_VARIABLE):
         raise pytest.UsageError(f"run `python dev.py test`, or name a ComfyUI folder in {standalone.HOST_VARIABLE}")
     standalone.register()
+    from comfy.cli_args import args
+
+    args.cpu = True
 
 
 _register()
