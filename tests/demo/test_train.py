@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from animatelcm.demo import train
-from animatelcm.demo.files import ENCODER, FEW_STEP_LAYOUT, MODELS, MOTION, WEIGHTS
+from animatelcm.demo.files import ENCODER, FEW_STEP_LAYOUT, MODELS, MOTION, OWN_MOTION, WEIGHTS
 from animatelcm.demo.sampler import DemoSampler, Parts, Settings, distilled
 from animatelcm.demo.stages import arguments
 from animatelcm.host.motion import load_motion
@@ -76,17 +76,19 @@ def test_the_sampler_takes_what_a_run_made(trained):
     assert motion.encoder is not None and motion.schedule == "AnimateLCM text-to-video"
 
 
-def test_the_image_encoder_comes_with_a_motion_module_halfway_to_what_was_trained(trained):
-    """The few-step module is what it started from, and the checkpoint has what it became."""
-    before, kept = (load_motion(trained / "models" / name).patcher.model.state_dict() for name in (MOTION, ENCODER))
-    became = torch.load(trained / "i2v.pt", weights_only=True)["average"]
+@pytest.mark.parametrize(("stage", "start", "end", "share"), [
+    ("t2v", f"weights/{OWN_MOTION}", f"models/{MOTION}", 0.75), ("i2v", f"models/{MOTION}", f"models/{ENCODER}", 0.5)])
+def test_a_motion_module_is_kept_on_the_way_to_what_was_trained(trained, stage, start, end, share):
+    """One file has what it started from, and the checkpoint what it became."""
+    before, kept = (load_motion(trained / name).patcher.model.state_dict() for name in (start, end))
+    became = torch.load(trained / f"{stage}.pt", weights_only=True)["average"]
     way = torch.cat([(became[f"motion.{name}"] - before[name].float()).flatten() for name in before])
     gone = torch.cat([(kept[name].float() - before[name].float()).flatten() for name in before])
     # One step is less than the file's half precision tells apart, but for the smallest weights.
     small = torch.cat([weight.flatten().abs() for weight in before.values()]) < 1e-2
     way, gone = way[small], gone[small]
     assert small.sum() > 1000 and way.abs().max() > 1e-5
-    assert ((gone @ way) / (way @ way)).item() == pytest.approx(0.5, abs=0.02)
+    assert ((gone @ way) / (way @ way)).item() == pytest.approx(share, abs=0.02)
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
