@@ -84,26 +84,25 @@ def generator(seed: int, step: int) -> torch.Generator:
 # The losses.
 
 def denoising_loss(network: Callable[[Tensor, Tensor, Tensor], Tensor], latent: Tensor, context: Tensor,
-                   timesteps: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
-    """Mean squared error of the predicted v at `timesteps` (Salimans & Ho 2022), over what it usually is there.
+                   timesteps: Tensor, noise: Tensor, alphas_cumprod: Tensor, alike: bool = True) -> Tensor:
+    """Mean squared error of the predicted v at `timesteps` (Salimans & Ho 2022), where the context is.
 
-    It is computed where the context is; the random numbers come from the CPU, so that they are the same everywhere.
-
-    Unweighted, the strongest noise would give most of the gradient: its error is ten times that of the middle, and
-    mostly chance. The few-step model ends in the middle, though (Karras et al. 2024 learn what is usual; here it is a
-    curve through the errors of a finished image model).
+    The random numbers come from the CPU, so that they are the same everywhere.
 
     Args:
         network: From z (b c h w), timesteps (b,) and context (b n d) to v.
         latent: Clean latents in the UNet's scale, (b, c, h, w).
         timesteps: Training timesteps, 0 to 999, (b,).
+        alike: Whether an error counts over what it usually is at its timestep. Else the strongest noise gives most of
+            the gradient of images: its error is ten times that of the middle, where the few-step model ends, and mostly
+            chance (Karras et al. 2024 learn what is usual; here it is a curve through a finished model's errors).
     """
     alpha = alphas_cumprod[timesteps].view(-1, 1, 1, 1)
     latent, noise, alpha, timesteps = (tensor.to(context.device) for tensor in (latent, noise, alpha, timesteps))
     z = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
     v = alpha.sqrt() * noise - (1 - alpha).sqrt() * latent
     errors = (network(z, timesteps.float(), context).float() - v).square().mean((1, 2, 3))
-    return (errors / (1 / 3 + 4 * (timesteps / 1000) ** 4)).mean()
+    return (errors / (1 / 3 + 4 * (timesteps / 1000) ** 4) if alike else errors).mean()
 
 
 def alphas_cumprod() -> Tensor:
@@ -171,7 +170,8 @@ def motion_loss(image: ImageModel, options: dict, seed: int, step: int, clips: i
 
     Seven in ten timesteps are drawn by the fifth power of their number: sixteen frames together give the path away
     early, so that words can decide it only where the noise is nearly everything. The others are drawn evenly: without
-    them the last steps would leave specks, and colours that flicker.
+    them the last steps would leave specks, and colours that flicker. The errors are not weighed alike, which would take
+    the strongest noise its part again: objects then move another way than their trail and light say.
 
     Args:
         options: The UNet's transformer_options, with the motion module in them.
@@ -190,4 +190,4 @@ def motion_loss(image: ImageModel, options: dict, seed: int, step: int, clips: i
     def denoise(z: Tensor, t: Tensor, c: Tensor) -> Tensor:
         return image.unet(z, t, c, transformer_options=dict(options))
 
-    return denoising_loss(denoise, latent, context, timesteps, noise, ALPHAS_CUMPROD)
+    return denoising_loss(denoise, latent, context, timesteps, noise, ALPHAS_CUMPROD, alike=False)

@@ -7,14 +7,14 @@ import torch
 from animatelcm.demo.denoising import ALPHAS_CUMPROD, denoising_loss
 
 
-def loss_of(error, *timesteps):
+def loss_of(error, *timesteps, alike=True):
     """Return the loss of a network whose v is off by `error` everywhere."""
     latent, noise = torch.randn(2, len(timesteps), 4, 3, 3, generator=torch.Generator().manual_seed(0))
     timesteps = torch.tensor(timesteps)
     alpha = ALPHAS_CUMPROD[timesteps].view(-1, 1, 1, 1)
     v = alpha.sqrt() * noise - (1 - alpha).sqrt() * latent
     return denoising_loss(lambda z, t, context: v + error, latent, torch.zeros(1), timesteps, noise,
-                          ALPHAS_CUMPROD).item()
+                          ALPHAS_CUMPROD, alike).item()
 
 
 def test_the_right_v_has_no_loss_and_a_wrong_one_has_its_square():
@@ -28,6 +28,10 @@ def test_an_error_weighs_less_where_it_is_larger_as_a_rule():
     losses = [loss_of(error, timestep) for timestep, error in usual.items()]
     assert max(losses) / min(losses) < 1.6
     assert max(usual.values()) ** 2 / min(usual.values()) ** 2 > 10
+
+
+def test_else_an_error_is_its_square_at_every_timestep():
+    assert loss_of(0.3, 20, 999, alike=False) == pytest.approx(0.09, rel=1e-4)
 
 
 def test_clips_of_a_batch_are_weighed_one_by_one():
