@@ -141,9 +141,7 @@ class TemporalTransformer(nn.Module):
 
     def _rows_in_parts(self, h: Tensor) -> Tensor:
         """Run `rows` on few enough rows at a time to keep its widest layer small; overwrites `h` without autograd."""
-        most = rows_at_once(*h.shape[1:], h.element_size(), h.device.type)
-        # Of equal size: a small remainder would take nearly as long as a whole part.
-        parts = h.tensor_split(math.ceil(len(h) / most))
+        parts = h.split(rows_at_once(*h.shape[1:], h.element_size(), h.device.type))
         if torch.is_grad_enabled():
             return torch.cat([self.rows(part) for part in parts])
         for part in parts:
