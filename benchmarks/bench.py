@@ -1,11 +1,13 @@
 """Measure what the motion module costs, as ratios inside one run.
 
     python dev.py bench
+    python dev.py bench --pixels 512 --precision fp16
 
-The last line is one JSON object: `step_ratio_cfg1` and `step_ratio_cfg1_5` (time of a denoising step with the motion
-module over one without), `flop_ratio` (the same in counted operations), `import_seconds` (of the pack, as the host does
-it), `peak_memory_ratio` (peak memory of a step with the module over one without, in processes of their own) and
-`guided_50_over_4` (time of 50 steps with guidance over 4 without it, both with the module, from single steps).
+The last line is one JSON object: the size and precision, `step_ratio_cfg1` and `step_ratio_cfg1_5` (time of a denoising
+step with the motion module over one without), `flop_ratio` (the same in counted operations), `import_seconds` (of the
+pack, as the host does it), `peak_memory_ratio` (peak memory of a step with the module over one without, in processes of
+their own), `seconds_of_4_steps` (without guidance, with the module) and `guided_50_over_4` (time of 50 steps with
+guidance over those); the last two come from single steps.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from tqdm import tqdm
 from .fill import fill
 
 FRAMES, PIXELS, CHANNELS = 16, 128, 320
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 STANDALONE = Path(__file__).resolve().parent.parent / "standalone.py"
 UNET_CONFIG = {
     "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": CHANNELS, "channel_mult": (1, 2, 4, 4),
@@ -35,14 +38,14 @@ UNET_CONFIG = {
 }
 
 
-def build_model(channels: int = CHANNELS):
-    """Return a MODEL of Stable Diffusion 1.5's layout, and by default its size, with float32 stand-in weights."""
+def build_model(channels: int = CHANNELS, dtype: torch.dtype = torch.float32):
+    """Return a MODEL of Stable Diffusion 1.5's layout, and by default its size, with stand-in weights."""
     import comfy.model_management
     import comfy.model_patcher
     from comfy.supported_models import SD15
 
     config = SD15(UNET_CONFIG | {"model_channels": channels})
-    config.set_inference_dtype(torch.float32, None)
+    config.set_inference_dtype(dtype, None)
     model = config.get_model({}, device=None)
     fill(model.diffusion_model, seed=1)
     return comfy.model_patcher.CoreModelPatcher(
@@ -50,29 +53,29 @@ def build_model(channels: int = CHANNELS):
         offload_device=comfy.model_management.unet_offload_device())
 
 
-def stand_in_motion(channels: int = CHANNELS):
+def stand_in_motion(channels: int = CHANNELS, dtype: torch.dtype = torch.float32):
     """Return a motion module of stand-in weights for such a MODEL."""
     from ..host.motion import LoadedMotion, motion_patcher
     from ..host.operations import operations
     from ..motion.module import MotionConfig, MotionModule
 
     config = MotionConfig(tuple(channels * factor for factor in UNET_CONFIG["channel_mult"]))
-    network = fill(MotionModule(config, ops=operations), seed=2)
+    network = fill(MotionModule(config, dtype=dtype, ops=operations), seed=2)
     return LoadedMotion("stand-in", "AnimateLCM", "AnimateLCM text-to-video", config, motion_patcher(network))
 
 
-def with_motion(model, channels: int = CHANNELS):
-    """Return a clone of the MODEL with a motion module."""
+def with_motion(model):
+    """Return a clone of the MODEL with a motion module of its precision."""
     from ..host.motion import apply_motion
 
-    return apply_motion(model, stand_in_motion(channels), 1.0, None)
+    return apply_motion(model, stand_in_motion(dtype=model.model_dtype()), 1.0, None)
 
 
-def step(model, cfg: float, frames: int = FRAMES, pixels: int = PIXELS) -> float:
+def step(model, cfg: float, pixels: int) -> float:
     """Run one denoising step as the stock sampler does; return its seconds."""
     import comfy.sample
 
-    latent = torch.zeros(frames, 4, pixels // 8, pixels // 8)
+    latent = torch.zeros(FRAMES, 4, pixels // 8, pixels // 8)
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(0))
     conds = [[[torch.zeros(1, 77, 768), {}]] for _ in range(2)]
     start = time.perf_counter()
@@ -83,36 +86,41 @@ def step(model, cfg: float, frames: int = FRAMES, pixels: int = PIXELS) -> float
     return time.perf_counter() - start
 
 
-def count_flops(model) -> float:
+def count_flops(model, pixels: int) -> float:
     """Return the operations of one step's matrix products and convolutions."""
     def linear(x_shape, weight_shape, *_, **__) -> int:
         return 2 * torch.Size(x_shape).numel() * weight_shape[0]
 
     # torch counts every linear layer but the oneDNN one of the motion module.
     with FlopCounterMode(display=False, custom_mapping={torch.ops.mkldnn._linear_pointwise: linear}) as counter:
-        step(model, cfg=1.0)
+        step(model, 1.0, pixels)
     return counter.get_total_flops()
 
 
-def step_ratio(one: tuple, other: tuple, runs: int) -> float:
-    """Return the median over pairs of alternating steps of the one's time over the other's, each a MODEL and cfg."""
-    step(*one), step(*other)
-    pairs = [(step(*one), step(*other)) for _ in tqdm(range(runs), desc=f"steps at cfg {one[1]} and {other[1]}")]
-    return median(a / b for a, b in pairs)
+def step_pairs(one: tuple, other: tuple, pixels: int, runs: int) -> list[tuple[float, float]]:
+    """Return the seconds of alternating steps of the one and the other, each a MODEL and cfg."""
+    step(*one, pixels), step(*other, pixels)
+    return [(step(*one, pixels), step(*other, pixels))
+            for _ in tqdm(range(runs), desc=f"steps at cfg {one[1]} and {other[1]}")]
+
+
+def step_ratio(pairs: list[tuple[float, float]]) -> float:
+    """Return the median over pairs of the one's time over the other's."""
+    return round(median(one / other for one, other in pairs), 4)
 
 
 def peak_memory(kind: str) -> int:
-    """Return the peak memory in bytes of one step in a process of its own."""
-    command = [sys.executable, str(STANDALONE), "benchmarks.bench", "--peak", kind]
+    """Return the peak memory in bytes of one step in a process of its own, which takes our own options."""
+    command = [sys.executable, str(STANDALONE), "benchmarks.bench", *sys.argv[1:], "--peak", kind]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def own_peak(kind: str) -> int:
+def own_peak(kind: str, pixels: int, dtype: torch.dtype) -> int:
     """Run one step in this process and return its peak memory in bytes."""
-    model = build_model()
+    model = build_model(dtype=dtype)
     if kind == "motion":
         model = with_motion(model)
-    step(model, cfg=1.0)
+    step(model, 1.0, pixels)
     return peak_bytes()
 
 
@@ -146,20 +154,26 @@ def import_seconds() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=7, help="pairs of alternating steps for each figure")
+    parser.add_argument("--pixels", type=int, default=PIXELS, help="height and width of a frame")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of both networks")
     parser.add_argument("--peak", choices=["bare", "motion"], help="measure one process's peak memory and print it")
-    arguments = parser.parse_args()
-    if arguments.peak:
-        print(own_peak(arguments.peak))
+    chosen = parser.parse_args()
+    pixels, dtype = chosen.pixels, PRECISIONS[chosen.precision]
+    if chosen.peak:
+        print(own_peak(chosen.peak, pixels, dtype))
         return
-    figures = {"import_seconds": round(import_seconds(), 4)}
+    figures = {"pixels": pixels, "precision": chosen.precision, "import_seconds": round(import_seconds(), 4)}
     print("peak memory, each in a process of its own ...", flush=True)
     figures["peak_memory_ratio"] = round(peak_memory("motion") / peak_memory("bare"), 4)
-    bare = build_model()
+    bare = build_model(dtype=dtype)
     moving = with_motion(bare)
-    figures["flop_ratio"] = round(count_flops(moving) / count_flops(bare), 4)
-    figures["step_ratio_cfg1"] = round(step_ratio((moving, 1.0), (bare, 1.0), arguments.runs), 4)
-    figures["step_ratio_cfg1_5"] = round(step_ratio((moving, 1.5), (bare, 1.5), arguments.runs), 4)
-    figures["guided_50_over_4"] = round(50 / 4 * step_ratio((moving, 7.5), (moving, 1.0), arguments.runs), 2)
+    figures["flop_ratio"] = round(count_flops(moving, pixels) / count_flops(bare, pixels), 4)
+    unguided = step_pairs((moving, 1.0), (bare, 1.0), pixels, chosen.runs)
+    figures["step_ratio_cfg1"] = step_ratio(unguided)
+    figures["step_ratio_cfg1_5"] = step_ratio(step_pairs((moving, 1.5), (bare, 1.5), pixels, chosen.runs))
+    figures["seconds_of_4_steps"] = round(4 * median(seconds for seconds, _ in unguided), 3)
+    guided = step_pairs((moving, 7.5), (moving, 1.0), pixels, chosen.runs)
+    figures["guided_50_over_4"] = round(50 / 4 * step_ratio(guided), 2)
     print(json.dumps(figures))
 
 

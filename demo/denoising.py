@@ -84,7 +84,8 @@ def generator(seed: int, step: int) -> torch.Generator:
 # The losses.
 
 def denoising_loss(network: Callable[[Tensor, Tensor, Tensor], Tensor], latent: Tensor, context: Tensor,
-                   timesteps: Tensor, noise: Tensor, alphas_cumprod: Tensor, alike: bool = True) -> Tensor:
+                   timesteps: Tensor, noise: Tensor, alphas_cumprod: Tensor, alike: bool = True,
+                   hidden: Tensor | None = None) -> Tensor:
     """Mean squared error of the predicted v at `timesteps` (Salimans & Ho 2022), where the context is.
 
     The random numbers come from the CPU, so that they are the same everywhere.
@@ -96,11 +97,16 @@ def denoising_loss(network: Callable[[Tensor, Tensor, Tensor], Tensor], latent: 
         alike: Whether an error counts over what it usually is at its timestep. Else the strongest noise gives most of
             the gradient of images: its error is ten times that of the middle, where the few-step model ends, and mostly
             chance (Karras et al. 2024 learn what is usual; here it is a curve through a finished model's errors).
+        hidden: Where z is noise alone, (b,) of bool, as what a sampler begins with.
     """
     alpha = alphas_cumprod[timesteps].view(-1, 1, 1, 1)
-    latent, noise, alpha, timesteps = (tensor.to(context.device) for tensor in (latent, noise, alpha, timesteps))
-    z = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
-    v = alpha.sqrt() * noise - (1 - alpha).sqrt() * latent
+    signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
+    z, v = signal * latent + sigma * noise, signal * noise - sigma * latent
+    if hidden is not None:
+        # v is what leads from z to the clean latent, whether z shows any of it or not.
+        blind = hidden.view(-1, 1, 1, 1)
+        z, v = torch.where(blind, noise, z), torch.where(blind, (signal * noise - latent) / sigma, v)
+    z, v, timesteps = (tensor.to(context.device) for tensor in (z, v, timesteps))
     errors = (network(z, timesteps.float(), context).float() - v).square().mean((1, 2, 3))
     return (errors / (1 / 3 + 4 * (timesteps / 1000) ** 4) if alike else errors).mean()
 
@@ -168,10 +174,12 @@ def motion_loss(image: ImageModel, options: dict, seed: int, step: int, clips: i
                 render: Callable[[world.Scene], Tensor] = world.render) -> Tensor:
     """The denoising loss of whole clips: one timestep a clip, independent noise a frame.
 
-    Seven in ten timesteps are drawn by the fifth power of their number: sixteen frames together give the path away
-    early, so that words can decide it only where the noise is nearly everything. The others are drawn evenly: without
-    them the last steps would leave specks, and colours that flicker. The errors are not weighed alike, which would take
-    the strongest noise its part again: objects then move another way than their trail and light say.
+    Half of the timesteps are drawn by the fifth power of their number: sixteen frames together give the path away
+    early, so that words can decide it only where the noise is nearly everything. One in five is the last, with noise
+    alone: there the words are all there is to go by, as in the first step of a sampler, whereas even the last timestep
+    of the schedule shows some of the path (Lin et al. 2024). The others are drawn evenly: without them the last steps
+    would leave specks, and colours that flicker. The errors are not weighed alike, which would take the strongest noise
+    its part again: objects then move another way than their trail and light say.
 
     Args:
         options: The UNet's transformer_options, with the motion module in them.
@@ -182,7 +190,9 @@ def motion_loss(image: ImageModel, options: dict, seed: int, step: int, clips: i
     latent = latents_of(torch.cat([render(scene) for scene in chosen]))
     captions = captions_of(chosen, rng)
     drawn, noisy = torch.rand(2, clips, generator=random_numbers)
-    timesteps = (torch.where(noisy < 0.3, drawn, drawn ** (1 / 6)) * 1000).long().repeat_interleave(world.FRAMES)
+    timesteps = (torch.where(noisy < 0.3, drawn, drawn ** (1 / 6)) * 1000).long()
+    hidden = noisy > 0.8
+    timesteps = torch.where(hidden, 999, timesteps).repeat_interleave(world.FRAMES)
     noise = torch.randn(latent.shape, generator=random_numbers)
     with torch.no_grad():
         context = image.context(captions).repeat_interleave(world.FRAMES, dim=0)
@@ -190,4 +200,5 @@ def motion_loss(image: ImageModel, options: dict, seed: int, step: int, clips: i
     def denoise(z: Tensor, t: Tensor, c: Tensor) -> Tensor:
         return image.unet(z, t, c, transformer_options=dict(options))
 
-    return denoising_loss(denoise, latent, context, timesteps, noise, ALPHAS_CUMPROD, alike=False)
+    return denoising_loss(denoise, latent, context, timesteps, noise, ALPHAS_CUMPROD, alike=False,
+                          hidden=hidden.repeat_interleave(world.FRAMES))

@@ -36,3 +36,21 @@ def test_else_an_error_is_its_square_at_every_timestep():
 
 def test_clips_of_a_batch_are_weighed_one_by_one():
     assert loss_of(0.3, 20, 999) == pytest.approx((loss_of(0.3, 20) + loss_of(0.3, 999)) / 2, rel=1e-4)
+
+
+def test_where_the_latent_is_hidden_noise_alone_has_to_lead_to_it():
+    """Beside a clip that is shown; each is right where v leads from its z to its clean latent."""
+    latent, noise = torch.randn(2, 2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    timesteps = torch.tensor([999, 999])
+    alpha = ALPHAS_CUMPROD[timesteps].view(-1, 1, 1, 1)
+    seen = []
+
+    def network(z, t, context):
+        seen.append(z)
+        return (alpha.sqrt() * z - latent) / (1 - alpha).sqrt()
+
+    loss = denoising_loss(network, latent, torch.zeros(1), timesteps, noise, ALPHAS_CUMPROD,
+                          hidden=torch.tensor([True, False]))
+    assert loss < 1e-10
+    assert torch.equal(seen[0][0], noise[0])
+    torch.testing.assert_close(seen[0][1], alpha[1].sqrt() * latent[1] + (1 - alpha[1]).sqrt() * noise[1])
