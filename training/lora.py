@@ -34,8 +34,10 @@ class LoRALayer(nn.Module):
         nn.init.zeros_(self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the layer's output plus the update."""
-        return self.layer(x) + self.scale * self.up(self.down(x))
+        """Return the layer's output plus the update; where `up` was replaced by one of rank zero, there is none."""
+        if self.up.weight.shape[1] == 0:
+            return self.layer(x)
+        return torch.add(self.layer(x), self.up(self.down(x)), alpha=self.scale)
 
 
 def inject(network: nn.Module, names: Mapping[str, str], config: LoRAConfig, seed: int = 0) -> dict[str, LoRALayer]:

@@ -84,6 +84,14 @@ def test_the_teacher_stays_what_the_student_started_from():
         torch.testing.assert_close(output, base(*inputs), rtol=0, atol=1e-6)
 
 
+def test_the_teacher_spends_no_time_on_the_lora():
+    for make, name in ((image_stage, "image"), (motion_stage, "motion")):
+        setting, of_lora = toys.setting(name), []
+        setting.model.unet.conv.down.register_forward_hook(lambda layer, inputs, output, to=of_lora: to.append(output))
+        assert [output.requires_grad for _, output in calls_of(setting, make(setting))] == [False, False, False, True]
+        assert len(of_lora) == 2, f"{name}: the target's and the student's"
+
+
 def test_adaptation_has_no_teacher():
     """Two calls: the target's and the student's. Nothing else is held than the target's copy of what is trained."""
     setting = toys.setting("adapt")
