@@ -76,10 +76,7 @@ def distil_lora(request: Request, data: WorldData, place: Place) -> None:
 
 
 def distil_motion(request: Request, data: WorldData, place: Place) -> None:
-    """Stage two: the motion module, with that LoRA in the student; a quarter of the teacher is mixed in again.
-
-    Where the student alone overdoes the movement, the mix keeps to what the words say, and draws more cleanly.
-    """
+    """Stage two: the motion module, with that LoRA in the student."""
     from ..host.motion import load_motion
     from ..host.tiny import load_demo_model
     from ..host.training import distil_motion_module
@@ -87,7 +84,6 @@ def distil_motion(request: Request, data: WorldData, place: Place) -> None:
     model, teacher = load_demo_model(place.weights)[0], load_motion(place.weights / OWN_MOTION)
     lora = {key: tensor.float() for key, tensor in load_file(place.models / LORA).items()}
     motion, _, _ = distil_motion_module(model, teacher, lora, data, request)
-    _mix(motion, teacher, 0.25)
     write_half(motion, place.model_file(MOTION))
 
 
@@ -101,7 +97,9 @@ def train_encoder(request: Request, data: WorldData, place: Place) -> None:
 
     model, before = _few_step(place)
     after, _ = train_image_encoder(model, before, True, data, request)
-    _mix(after, before, 0.5)
+    # Wortsman et al. 2022.
+    for own, old in zip(after.patcher.model.parameters(), before.patcher.model.parameters(), strict=True):
+        own.lerp_(old.to(own), 0.5)
     write_half(after, place.model_file(ENCODER))
 
 
@@ -115,12 +113,6 @@ def adapt_layout(request: Request, data: WorldData, place: Place) -> None:
     control = load_controlnet(str(place.models / LAYOUT), model)
     adapted, _ = adapt_control_net(model, motion, control, replace(data, hints=True), request)
     write_control_net(adapted, place.model_file(FEW_STEP_LAYOUT))
-
-
-def _mix(motion: LoadedMotion, other: LoadedMotion, share: float) -> None:
-    """Move the motion module's weights towards another's, from which it was tuned (Wortsman et al. 2022)."""
-    for own, old in zip(motion.patcher.model.parameters(), other.patcher.model.parameters(), strict=True):
-        own.lerp_(old.to(own), share)
 
 
 def _few_step(place: Place) -> tuple[ModelPatcher, LoadedMotion]:
@@ -151,16 +143,19 @@ class Recipe:
     """Steps of the grid that one step of the loss crosses."""
     strong_noise: float
     """Share of timesteps that are drawn where the noise is strong."""
+    pure_noise: float
+    """Share of examples that are hidden altogether, at the last timestep."""
     train: Callable[[Request, WorldData, Place], None]
 
 
 RECIPES = {
-    "lora": Recipe("image", 1_500, 2e-3, 1, 0.0, distil_lora),
-    # Where an object is heading is decided while the noise is nearly everything; its colours, long after.
-    "t2v": Recipe("motion", 3_000, 5e-4, SKIP, 0.5, distil_motion),
-    "i2v": Recipe("adapt", 3_000, 1e-3, SKIP, 0.0, train_encoder),
+    "lora": Recipe("image", 1_500, 2e-3, 1, 0.0, 0.0, distil_lora),
+    # Where an object is heading is decided while the noise is nearly everything, and by the words alone where it is all
+    # there is; its colours, long after.
+    "t2v": Recipe("motion", 1_500, 5e-4, SKIP, 0.5, 0.4, distil_motion),
+    "i2v": Recipe("adapt", 2_000, 1e-3, SKIP, 0.0, 0.0, train_encoder),
     # It works already, and is easily spoilt.
-    "adapted": Recipe("adapt", 300, 1e-4, SKIP, 0.0, adapt_layout),
+    "adapted": Recipe("adapt", 300, 1e-4, SKIP, 0.0, 0.0, adapt_layout),
 }
 """Recipes by stage."""
 
@@ -170,8 +165,8 @@ def settings(stage: str, steps: int, seed: int) -> TrainingConfig:
     recipe = RECIPES[stage]
     loop = LoopConfig(steps, recipe.learning_rate, rate="cosine", warmup=min(50, steps // 2), weight_decay=0.0,
                       save_every=100)
-    distillation = DistillationConfig(skip=recipe.skip, strong_noise=recipe.strong_noise, w_min=GUIDANCE,
-                                      w_max=GUIDANCE)
+    distillation = DistillationConfig(skip=recipe.skip, strong_noise=recipe.strong_noise,
+                                      pure_noise=recipe.pure_noise, w_min=GUIDANCE, w_max=GUIDANCE)
     images = recipe.kind == "image"
     return TrainingConfig(
         recipe.kind, loop, distillation, LoRAConfig(rank=32, alpha=32.0), batch=16 if images else 1,

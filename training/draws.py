@@ -33,7 +33,7 @@ class Draw:
     """What one evaluation of a consistency loss depends on."""
 
     x0: Tensor
-    """Clean latents, b ... ."""
+    """Clean latents, b ... ; zero, as a sampler's empty latent, where the network is shown noise alone."""
     noise: Tensor
     """Gaussian, like `x0`."""
     context: Tensor
@@ -59,10 +59,13 @@ def draw(examples: Examples, config: DistillationConfig, seed: int, number: int)
     w = config.w_min + (config.w_max - config.w_min) * torch.rand(count, generator=generator)
     noise = torch.randn(examples.latents.shape, generator=generator)
     # Drawn last, so that the other numbers do not depend on it.
-    place, chance = torch.rand(2, count, generator=generator, dtype=torch.float64)
+    place, chance, alone = torch.rand(3, count, generator=generator, dtype=torch.float64)
     strong = (place ** (1 / 6) * config.original_steps).ceil().clamp(min=1).long()
-    timesteps = torch.where(chance < config.strong_noise, strong, even) * step - 1
+    blind = alone < config.pure_noise
+    place = torch.where(blind, config.original_steps, torch.where(chance < config.strong_noise, strong, even))
+    timesteps = place * step - 1
     following = (timesteps - config.skip * step).clamp(min=0)
+    shown = (~blind).view(-1, *[1] * (examples.latents.ndim - 1)).to(examples.latents)
     return Draw(
-        x0=examples.latents, noise=noise.to(device, examples.latents.dtype), context=examples.context,
+        x0=examples.latents * shown, noise=noise.to(device, examples.latents.dtype), context=examples.context,
         timesteps=timesteps.to(device), next_timesteps=following.to(device), w=w.to(device))

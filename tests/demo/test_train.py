@@ -77,8 +77,8 @@ def test_the_sampler_takes_what_a_run_made(trained):
 
 
 @pytest.mark.parametrize(("stage", "start", "end", "share"), [
-    ("t2v", f"weights/{OWN_MOTION}", f"models/{MOTION}", 0.75), ("i2v", f"models/{MOTION}", f"models/{ENCODER}", 0.5)])
-def test_a_motion_module_is_kept_on_the_way_to_what_was_trained(trained, stage, start, end, share):
+    ("t2v", f"weights/{OWN_MOTION}", f"models/{MOTION}", 1.0), ("i2v", f"models/{MOTION}", f"models/{ENCODER}", 0.5)])
+def test_a_motion_file_is_as_far_on_the_way_to_what_was_trained_as_its_stage_says(trained, stage, start, end, share):
     """One file has what it started from, and the checkpoint what it became."""
     before, kept = (load_motion(trained / name).patcher.model.state_dict() for name in (start, end))
     became = torch.load(trained / f"{stage}.pt", weights_only=True)["average"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from animatelcm.tests.training import gaussian
 from animatelcm.tests.training.gaussian import DIFFUSION, EMPTY
-from animatelcm.training.config import DistillationConfig
+from animatelcm.training.config import PRESETS, DistillationConfig
 from animatelcm.training.consistency import Diffusion
 from animatelcm.training.draws import draw
 from animatelcm.training.losses import distillation_loss, pseudo_huber, teacher_free_loss
@@ -134,6 +134,24 @@ def test_a_share_of_timesteps_is_drawn_where_the_noise_is_strong():
     for upper in (0.5, 0.9):
         share = (d.timesteps < upper * 1000).float().mean()
         torch.testing.assert_close(share.item(), 0.4 * upper**6 + 0.6 * upper, rtol=0.02, atol=0)
+
+
+def test_a_share_of_examples_is_hidden_at_the_last_timestep():
+    """As a sampler begins. The others stay what they are without it."""
+    examples = gaussian.examples(20_000)
+    plain, d = (draw(examples, DistillationConfig(100, pure_noise=share), seed=0, number=0) for share in (0.0, 0.3))
+    hidden = (d.x0 == 0).flatten(1).all(1)
+    torch.testing.assert_close(hidden.float().mean().item(), 0.3, rtol=0.05, atol=0)
+    assert d.timesteps[hidden].unique().tolist() == [999] and d.next_timesteps[hidden].unique().tolist() == [989]
+    for name in ("x0", "noise", "timesteps", "next_timesteps", "w"):
+        assert torch.equal(getattr(d, name)[~hidden], getattr(plain, name)[~hidden]), name
+    assert torch.equal(plain.x0, examples.latents)
+
+
+def test_nothing_is_hidden_where_no_teacher_says_what_becomes_of_noise():
+    config = PRESETS["tiny"]["adapt"]
+    with pytest.raises(ValueError, match="pure_noise is 0.3; expected 0 in the stage adapt"):
+        replace(config, distillation=replace(config.distillation, pure_noise=0.3))
 
 
 def test_the_pseudo_huber_distance_is_the_papers():
