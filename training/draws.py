@@ -49,6 +49,8 @@ class Draw:
 def draw(examples: Examples, config: DistillationConfig, seed: int, number: int) -> Draw:
     """Draw a timestep of the grid, noise, and guidance of w_min to w_max for each sample (Luo et al. 2023).
 
+    A share `pure_noise` of the samples is hidden at the last timestep instead: there x0 is zero.
+
     The numbers come from a generator on the CPU that is seeded by `seed` and `number`, so that they are the same on
     every device and after a resume.
     """
@@ -59,8 +61,8 @@ def draw(examples: Examples, config: DistillationConfig, seed: int, number: int)
     w = config.w_min + (config.w_max - config.w_min) * torch.rand(count, generator=generator)
     noise = torch.randn(examples.latents.shape, generator=generator)
     # Drawn last, so that the other numbers do not depend on it.
-    place, chance, alone = torch.rand(3, count, generator=generator, dtype=torch.float64)
-    strong = (place ** (1 / 6) * config.original_steps).ceil().clamp(min=1).long()
+    strength, chance, alone = torch.rand(3, count, generator=generator, dtype=torch.float64)
+    strong = (strength ** (1 / 6) * config.original_steps).ceil().clamp(min=1).long()
     blind = alone < config.pure_noise
     place = torch.where(blind, config.original_steps, torch.where(chance < config.strong_noise, strong, even))
     timesteps = place * step - 1
