@@ -9,37 +9,41 @@ from __future__ import annotations
 
 import copy
 import json
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MUTED, BYPASSED = 2, 4
-NOTES = ("Note", "MarkdownNote")
-WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR")
-DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
-SEEDS = ("seed", "noise_seed")
-# Options of an input for which the editor shows, and saves, one more widget.
-COMPANIONS = ("control_after_generate", "image_upload", "video_upload", "audio_upload")
-PROMPT_SCHEDULE = "AnimateLCM_PromptSchedule"
+from .graph import BYPASSED, MUTED, graph_to_prompt, with_values
+from .problems import WorkflowError, name_of
+from .texts import is_link, set_text
+from .widgets import SEEDS, inputs_of, widget_values
 
+__all__ = ["BYPASSED", "MUTED", "WorkflowError", "input_types", "is_graph", "is_prompt", "load", "set_input",
+           "set_seed", "set_text", "set_value", "to_prompt", "widget_values", "with_values"]
 
-class WorkflowError(ValueError):
-    """A workflow file cannot be used with this server."""
+DEEPEST = 100
+"""So deep may lists and objects be nested; editors stay below 10."""
 
 
 def load(path: Path) -> dict[str, Any]:
     """Read a workflow file, graph or prompt.
 
     Raises:
-        WorkflowError: It is neither.
+        WorkflowError: It is neither, or cannot be read.
     """
     try:
-        workflow = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+        workflow = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise WorkflowError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
         raise WorkflowError(f"{path} is not a JSON file: {error}") from None
     if not isinstance(workflow, dict) or not (is_graph(workflow) or is_prompt(workflow)):
         raise WorkflowError(f"{path} is neither a workflow saved by the editor nor a prompt in API format")
+    level = [workflow]
+    for _ in range(DEEPEST):
+        level = [part for whole in level if isinstance(whole, (dict, list))
+                 for part in (whole.values() if isinstance(whole, dict) else whole)]
+    if level:
+        raise WorkflowError(f"{path} nests its values more than {DEEPEST} deep, which no editor does")
     return workflow
 
 
@@ -60,180 +64,52 @@ def to_prompt(workflow: dict[str, Any], object_info: dict[str, Any]) -> dict[str
         object_info: The server's description of its nodes.
 
     Raises:
-        WorkflowError: The server lacks a node, or the graph uses something that only the editor can resolve.
+        WorkflowError: The server lacks a node, the workflow is broken, or only the editor can resolve it.
     """
-    return _Graph(workflow, object_info).prompt() if is_graph(workflow) else copy.deepcopy(workflow)
+    if is_graph(workflow):
+        return graph_to_prompt(workflow, object_info)
+    for node_id, node in workflow.items():
+        if not isinstance(node["class_type"], str) or not isinstance(node.get("inputs"), dict):
+            raise WorkflowError(f"{name_of(node_id, node)} needs a class_type that is a text and inputs by name")
+    return copy.deepcopy(workflow)
 
 
-class _Graph:
-    """A graph with its links looked up."""
-
-    def __init__(self, workflow: dict[str, Any], object_info: dict[str, Any]) -> None:
-        self.nodes = {str(node["id"]): node for node in workflow["nodes"]}
-        self.links = dict(_link(link) for link in workflow.get("links", []))
-        self.object_info = object_info
-
-    def prompt(self) -> dict[str, Any]:
-        prompt = {}
-        for node_id, node in self.nodes.items():
-            kind = node["type"]
-            if kind in (*NOTES, "Reroute", "PrimitiveNode") or node.get("mode") in (MUTED, BYPASSED):
-                continue
-            if kind not in self.object_info:
-                raise WorkflowError(f"node {node_id} is a {kind}, which this server does not have: the node pack it "
-                                    "belongs to is missing or too old. (A subgraph has to be unpacked in the editor.)")
-            title = node.get("title") or self.object_info[kind].get("display_name") or kind
-            prompt[node_id] = {"class_type": kind, "inputs": self._inputs(node), "_meta": {"title": title}}
-        return prompt
-
-    def _inputs(self, node: dict[str, Any]) -> dict[str, Any]:
-        values = widget_values(node.get("widgets_values") or [], self.object_info[node["type"]]["input"])
-        for socket in node.get("inputs", []):
-            if socket.get("link") is not None:
-                source = self._source(socket["link"])
-                if source is not None:
-                    values[socket["name"]] = source
-        return values
-
-    def _source(self, link: int) -> Any:
-        """Return [node id, output] that feeds a link, the value of a primitive, or None where nothing arrives."""
-        node_id, output = self.links[link]
-        node = self.nodes[node_id]
-        if node["type"] == "PrimitiveNode":
-            return node["widgets_values"][0]
-        if node.get("mode") == MUTED:
-            return None
-        if node["type"] == "Reroute" or node.get("mode") == BYPASSED:
-            passed = self._passed_on(node, output)
-            return None if passed is None else self._source(passed)
-        return [node_id, output]
-
-    def _passed_on(self, node: dict[str, Any], output: int) -> int | None:
-        """Return the link that a node without effect hands on: from the input of its type, in the same place if so."""
-        inputs = node.get("inputs", [])
-        if node["type"] == "Reroute":
-            return inputs[0].get("link")
-        wanted = node["outputs"][output]["type"]
-        for socket in inputs[output:output + 1] + inputs:
-            if socket["type"] == wanted and socket.get("link") is not None:
-                return socket["link"]
-        return None
-
-
-def _link(link: list[Any] | dict[str, Any]) -> tuple[int, tuple[str, int]]:
-    """Return (link id, (source node, output)) of either shape in which the editor saves links."""
-    if isinstance(link, dict):
-        return link["id"], (str(link["origin_id"]), link["origin_slot"])
-    return link[0], (str(link[1]), link[2])
-
-
-def widget_values(values: list[Any] | dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
-    """Return {input: value} of a node's saved widget values.
-
-    Values that the file lacks, because it is older than the node, are the node's defaults.
-
-    Args:
-        values: As saved: in the order of the widgets, or by name.
-        described: The node's inputs as the server describes them, {"required": {...}, "optional": {...}}.
-    """
-    if isinstance(values, dict):
-        return {name: value for name, value in values.items() if name in {entry[0] for entry in _each(described)}}
-    widgets = _read_widgets(enumerate(values), described, "")
-    return {name: value for name, _, value in widgets if value is not None}
-
-
-def with_values(workflow: dict[str, Any], prompt: dict[str, Any], object_info: dict[str, Any]) -> dict[str, Any]:
-    """Return a graph with the values of a prompt that was made from it, so that a saved file tells what made it."""
-    workflow = copy.deepcopy(workflow)
-    for node in workflow["nodes"]:
-        values = node.get("widgets_values")
-        if str(node["id"]) not in prompt or not isinstance(values, list):
-            continue
-        inputs = prompt[str(node["id"])]["inputs"]
-        for name, place, _ in list(_read_widgets(enumerate(values), object_info[node["type"]]["input"], "")):
-            if place is not None and name in inputs and not _is_link(inputs[name]):
-                values[place] = inputs[name]
-    return workflow
-
-
-def _read_widgets(rest: Iterator[tuple[int, Any]], described: dict[str, Any],
-                  prefix: str) -> Iterator[tuple[str, int | None, Any]]:
-    """Yield (input, place in the list, value); the place is None for a default that the list lacks."""
-    for name, kind, options in _each(described):
-        if not _is_widget(kind, options):
-            continue
-        choices = kind if isinstance(kind, list) else options.get("options", [])
-        keys = [choice["key"] for choice in choices] if kind == DYNAMIC_COMBO else choices
-        place, value = next(rest, (None, options.get("default", keys[0] if keys else None)))
-        yield prefix + name, place, value
-        if _has_companion(name, kind, options):
-            next(rest, None)
-        if kind == DYNAMIC_COMBO:
-            chosen = next((choice for choice in choices if choice["key"] == value), {"inputs": {}})
-            yield from _read_widgets(rest, chosen["inputs"], f"{prefix}{name}.")
-
-
-def _has_companion(name: str, kind: Any, options: dict[str, Any]) -> bool:
-    """Say whether the editor shows, and saves, one more widget behind an input's own."""
-    # A number of such a name is a seed to the editor, unless the node says that it is none.
-    known = {"control_after_generate": kind == "INT" and name in SEEDS} | options
-    return any(known.get(companion) for companion in COMPANIONS)
-
-
-def _each(described: dict[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    for group in ("required", "optional"):
-        for name, (kind, *options) in (described.get(group) or {}).items():
-            yield name, kind, options[0] if options else {}
-
-
-def _is_widget(kind: Any, options: dict[str, Any]) -> bool:
-    return (isinstance(kind, list) or kind in (*WIDGET_TYPES, DYNAMIC_COMBO)) and not options.get("forceInput")
-
-
-def set_text(prompt: dict[str, Any], text: str) -> None:
-    """Write `text` into every node from which a sampler's positive conditioning comes.
-
-    Raises:
-        WorkflowError: There is none.
-    """
-    starts = [node["inputs"]["positive"] for node in prompt.values() if _is_link(node["inputs"].get("positive"))]
-    pending, seen, found = [link[0] for link in starts], set(), 0
-    while pending:
-        node_id = pending.pop()
-        if node_id in seen:
-            continue
-        seen.add(node_id)
-        inputs = prompt[node_id]["inputs"]
-        if isinstance(inputs.get("text"), str):
-            inputs["text"] = as_schedule(text) if prompt[node_id]["class_type"] == PROMPT_SCHEDULE else text
-            found += 1
-        else:
-            # Nodes that take both conditionings hand the positive one through.
-            names = ("positive",) if "positive" in inputs else inputs
-            pending += [inputs[name][0] for name in names if _is_link(inputs[name])]
-    if not found:
-        raise WorkflowError("this workflow has no text node behind a `positive` input; set the value by node instead")
-
-
-def as_schedule(text: str) -> str:
-    """Return a prompt as a schedule for all frames; a text that begins with a frame number and a colon is one."""
-    if re.match(r'\s*"?\d+"?[ \t]*:', text):
-        return text
-    return '0: "{}"'.format(text.replace('"', '\\"'))
+def input_types(described: dict[str, Any]) -> list[str]:
+    """Return the types of a node's inputs, from the server's description of the node."""
+    return [entry.kind for group in inputs_of(described.get("input") or {}) for entry in group]
 
 
 def set_seed(prompt: dict[str, Any], seed: int) -> None:
-    """Write a seed into every input of the prompt that is one.
+    """Write a seed into every input of the prompt that is one, or into the node of one number that feeds it.
 
     Raises:
-        WorkflowError: There is none.
+        WorkflowError: There is none, or a number that feeds one feeds other inputs too; nothing has been written then.
     """
-    places = [(node["inputs"], name) for node in prompt.values() for name in SEEDS
-              if isinstance(node["inputs"].get(name), int)]
-    if not places:
+    found = [place for node_id, node in prompt.items() for name in node["inputs"]
+             if name.rpartition(".")[2] in SEEDS and (place := _number_behind(prompt, node_id, name))]
+    if not found:
         raise WorkflowError("this workflow has no seed")
-    for inputs, name in places:
-        inputs[name] = seed
+    for node_id, name in found:
+        prompt[node_id]["inputs"][name] = seed
+
+
+def _number_behind(prompt: dict[str, Any], node_id: str, name: str) -> tuple[str, str] | None:
+    """Return where the number of an input stands: in itself, or in a node that holds nothing else."""
+    value = prompt[node_id]["inputs"][name]
+    if type(value) is int:
+        return node_id, name
+    if not is_link(value) or len(prompt.get(value[0], {}).get("inputs", {})) != 1:
+        return None
+    source = value[0]
+    [(inner, number)] = prompt[source]["inputs"].items()
+    if type(number) is not int:
+        return None
+    others = {used for node in prompt.values() for used, link in node["inputs"].items()
+              if is_link(link) and link[0] == source and used.rpartition(".")[2] not in SEEDS}
+    if others:
+        raise WorkflowError(f"{name_of(source, prompt[source])} feeds {', '.join(sorted(others))} as well as a seed; "
+                            "name the seed's input as NODE.INPUT instead")
+    return source, inner
 
 
 def set_value(prompt: dict[str, Any], assignment: str) -> None:
@@ -245,22 +121,44 @@ def set_value(prompt: dict[str, Any], assignment: str) -> None:
         WorkflowError: No node, or no such input, or a text of another form.
     """
     place, equals, text = assignment.partition("=")
-    node, dot, name = place.rpartition(".")
-    if not (equals and dot):
+    if not (equals and "." in place):
         raise WorkflowError(f"expected NODE.INPUT=VALUE, such as KSampler.steps=8, got {assignment!r}")
-    chosen = [entry for node_id, entry in prompt.items()
-              if node in (node_id, entry["class_type"], entry.get("_meta", {}).get("title"))]
-    if not chosen:
-        raise WorkflowError(f"the workflow has no node {node!r}")
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = text
+    set_input(prompt, place, value)
+
+
+def set_input(prompt: dict[str, Any], place: str, value: Any) -> None:
+    """Set one input, named as NODE.INPUT; see `set_value`.
+
+    Raises:
+        WorkflowError: No node, no such input, or several nodes that do not agree.
+    """
+    # Titles and inputs may have dots of their own.
+    dots = [dot for dot, character in enumerate(place) if character == "."]
+    splits = [(_named(prompt, place[:dot]), place[dot + 1:]) for dot in reversed(dots)]
+    chosen, name = next(((nodes, name) for nodes, name in splits if nodes), ([], ""))
+    if not chosen:
+        raise WorkflowError(f"the workflow has no node {place.rpartition('.')[0]!r}; expected NODE.INPUT")
     for entry in chosen:
         if name not in entry["inputs"]:
             raise WorkflowError(f"{entry['class_type']} has no input {name!r}; it has {', '.join(entry['inputs'])}")
+    if any(entry["inputs"][name] != chosen[0]["inputs"][name] for entry in chosen):
+        raise WorkflowError(f"{place} names {len(chosen)} nodes with different values; name one by its id: "
+                            f"{', '.join(node_id for node_id, entry in prompt.items() if entry in chosen)}")
+    for entry in chosen:
         entry["inputs"][name] = value
 
 
-def _is_link(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+def _named(prompt: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the node of an id, else all of a title or a class."""
+    if name in prompt:
+        return [prompt[name]]
+    return [entry for entry in prompt.values() if name in (entry["class_type"], _title(entry))]
+
+
+def _title(entry: dict[str, Any]) -> Any:
+    meta = entry.get("_meta")
+    return meta.get("title") if isinstance(meta, dict) else None

@@ -20,43 +20,7 @@ from animatelcm.client.workflow import (
     widget_values,
     with_values,
 )
-
-NODES = {
-    "Loader": {"input": {"required": {"name": [["a.safetensors", "b.safetensors"]]}}},
-    "Text": {"input": {"required": {"text": ["STRING", {"multiline": True}], "clip": ["CLIP", {}]}}},
-    "Pass": {"input": {"required": {"model": ["MODEL"], "amount": ["FLOAT", {"default": 1.0}]}}},
-    "Sampler": {"input": {"required": {
-        "model": ["MODEL"], "seed": ["INT", {"control_after_generate": True}], "steps": ["INT", {"default": 20}],
-        "positive": ["CONDITIONING"]}, "optional": {"cfg": ["FLOAT", {"default": 7.0}]}}},
-    "Save": {"input": {"required": {
-        "video": ["VIDEO"], "prefix": ["STRING", {}],
-        "codec": ["COMFY_DYNAMICCOMBO_V3", {"options": [
-            {"key": "auto", "inputs": {"required": {}}},
-            {"key": "h264", "inputs": {"required": {"crf": ["FLOAT", {"default": 23.0}]}}}]}]}}},
-}
-
-
-def entry(node_id: int, kind: str, inputs: dict[str, int | None], outputs: list[str], values: list[Any],
-          mode: int = 0) -> dict[str, Any]:
-    kinds = {"model": "MODEL", "positive": "CONDITIONING", "clip": "CLIP", "video": "VIDEO", "steps": "INT", "": "*"}
-    return {"id": node_id, "type": kind, "mode": mode, "widgets_values": values,
-            "inputs": [{"name": name, "type": kinds[name], "link": link} for name, link in inputs.items()],
-            "outputs": [{"name": name, "type": name} for name in outputs]}
-
-
-@pytest.fixture
-def graph() -> dict[str, Any]:
-    return {
-        "nodes": [
-            entry(1, "Loader", {}, ["MODEL", "CLIP"], ["b.safetensors"]),
-            entry(2, "Pass", {"model": 1}, ["MODEL"], [0.5]),
-            entry(3, "Text", {"clip": 2}, ["CONDITIONING"], ["a cat"]),
-            entry(4, "Sampler", {"model": 3, "positive": 4}, ["LATENT"], [7, "randomize", 25, 3.0]),
-            entry(5, "MarkdownNote", {}, [], ["read me"]),
-        ],
-        "links": [[1, 1, 0, 2, 0, "MODEL"], [2, 1, 1, 3, 0, "CLIP"], [3, 2, 0, 4, 0, "MODEL"],
-                  [4, 3, 0, 4, 1, "CONDITIONING"]],
-    }
+from animatelcm.tests.client.graphs import NODES, entry
 
 
 def test_values_and_links_find_their_inputs(graph: dict[str, Any]) -> None:
@@ -76,6 +40,55 @@ def test_values_and_links_find_their_inputs(graph: dict[str, Any]) -> None:
 def test_the_widget_behind_a_seed_is_no_value(name: str, options: dict[str, Any], more: bool) -> None:
     described = {"required": {name: ["INT", options], "steps": ["INT", {}]}}
     assert widget_values([7, *["randomize"] * more, 25], described) == {name: 7, "steps": 25}
+
+
+@pytest.mark.parametrize(("values", "expected"), [
+    ([7, "randomize", 25], {"seed": 7, "steps": 25}), ([7, None, 25], {"seed": 7, "steps": 25}),
+    ([7, 25], {"seed": 7, "steps": 25}), ([7], {"seed": 7, "steps": 20}),
+])
+def test_a_file_saved_without_the_widget_behind_a_seed_shifts_nothing(values: list[Any], expected: Any) -> None:
+    described = {"required": {"seed": ["INT", {"control_after_generate": True}], "steps": ["INT", {"default": 20}]}}
+    assert widget_values(values, described) == expected
+
+
+def test_a_seed_among_the_inputs_of_a_choice_has_no_widget_behind_it() -> None:
+    on = {"key": "on", "inputs": {"required": {"seed": ["INT", {}]}, "optional": {"penalty": ["FLOAT", {}]}}}
+    described = {"required": {"mode": ["COMFY_DYNAMICCOMBO_V3", {"options": [on]}]},
+                 "optional": {"thinking": ["BOOLEAN", {}], "steps": ["INT", {}]}}
+    assert widget_values(["on", 3, 0.5, True, 8], described) == {
+        "mode": "on", "mode.seed": 3, "mode.penalty": 0.5, "thinking": True, "steps": 8}
+
+
+@pytest.mark.parametrize(("described", "values", "expected"), [
+    # The button for uploads stands behind all required widgets, before the optional ones.
+    ({"required": {"image": [["a.png"], {"image_upload": True}], "channel": [["red", "alpha"]]},
+      "optional": {"amount": ["INT", {}]}}, ["a.png", "alpha", "image", 3],
+     {"image": "a.png", "channel": "alpha", "amount": 3}),
+    # Types that a link may have are several; the widget says one.
+    ({"required": {"rate": ["FLOAT,INT", {"widgetType": "FLOAT"}], "size": ["INT", {}]}}, [25, 1],
+     {"rate": 25, "size": 1}),
+    ({"required": {"colours": ["COLORS", {}], "size": ["INT", {}]}}, [["#000", "#fff"], 1],
+     {"colours": {"__value__": ["#000", "#fff"]}, "size": 1}),
+])
+def test_values_of_special_widgets(described: dict[str, Any], values: list[Any], expected: dict[str, Any]) -> None:
+    assert widget_values(values, described) == expected
+
+
+@pytest.mark.parametrize("values", [
+    [7, "randomize", "fixed", 3.0], [7, "randomize", 2.5], ["7", "randomize", 25], [True, "randomize", 25],
+    [7, "randomize", 25, 3.0, 9], [7, "randomize", 25, False],
+])
+def test_values_of_another_version_of_a_node_are_refused(graph: dict[str, Any], values: list[Any]) -> None:
+    graph["nodes"][3]["widgets_values"] = values
+    with pytest.raises(WorkflowError, match=r"node 4 \(Sampler\).*Export"):
+        to_prompt(graph, NODES)
+
+
+@pytest.mark.parametrize("names", [["steps", "seed"], ["seed", "gone", "steps"]])
+def test_widgets_that_the_file_lists_in_another_order_are_refused(graph: dict[str, Any], names: list[str]) -> None:
+    graph["nodes"][3]["inputs"] += [{"name": name, "widget": {"name": name}, "link": None} for name in names]
+    with pytest.raises(WorkflowError, match=r"node 4 \(Sampler\): the file lists"):
+        to_prompt(graph, NODES)
 
 
 def test_links_saved_as_objects(graph: dict[str, Any]) -> None:
@@ -123,6 +136,18 @@ def test_unknown_node_is_named(graph: dict[str, Any]) -> None:
     graph["nodes"][1]["type"] = "FromAnotherPack"
     with pytest.raises(WorkflowError, match="node 2 is a FromAnotherPack"):
         to_prompt(graph, NODES)
+
+
+def test_subgraph_is_named(graph: dict[str, Any]) -> None:
+    graph["nodes"][1]["type"] = "b3ad3a5c"
+    graph["definitions"] = {"subgraphs": [{"id": "b3ad3a5c", "name": "Sampling"}]}
+    with pytest.raises(WorkflowError, match=r"node 2 is the subgraph 'Sampling'.*Export \(API\)"):
+        to_prompt(graph, NODES)
+
+
+def test_nodes_without_inputs_and_values_are_read(graph: dict[str, Any]) -> None:
+    del graph["nodes"][0]["inputs"], graph["nodes"][0]["widgets_values"]
+    assert to_prompt(graph, NODES)["1"]["inputs"] == {"name": "a.safetensors"}
 
 
 def test_prompt_stays_as_it_is(graph: dict[str, Any]) -> None:
@@ -189,11 +214,37 @@ def test_value_by_id_class_and_title(graph: dict[str, Any], place: str) -> None:
 
 
 @pytest.mark.parametrize(("assignment", "message"), [
-    ("steps=4", "NODE.INPUT=VALUE"), ("Nobody.steps=4", "no node 'Nobody'"), ("Sampler.stepz=4", "no input 'stepz'"),
+    ("steps=4", "NODE.INPUT=VALUE"), ("steps", "NODE.INPUT=VALUE"),
+    ("Nobody.steps=4", "no node 'Nobody'"), ("Sampler.stepz=4", "no input 'stepz'"),
 ])
 def test_value_that_cannot_be_set_is_named(graph: dict[str, Any], assignment: str, message: str) -> None:
     with pytest.raises(WorkflowError, match=message):
         set_value(to_prompt(graph, NODES), assignment)
+
+
+def test_value_of_an_input_with_a_dot() -> None:
+    prompt = {"3": {"class_type": "Save", "inputs": {"codec": "h264", "codec.crf": 23.0}, "_meta": {"title": "v1.0"}}}
+    set_value(prompt, "v1.0.codec.crf=18")
+    assert prompt["3"]["inputs"]["codec.crf"] == 18
+
+
+def test_value_of_nodes_that_differ_is_not_set(graph: dict[str, Any]) -> None:
+    prompt = to_prompt(graph, NODES)
+    prompt["9"] = {"class_type": "Text", "inputs": {"text": "ugly", "clip": ["1", 1]}}
+    with pytest.raises(WorkflowError, match="2 nodes with different values.*3, 9"):
+        set_value(prompt, "Text.text=a dog")
+    assert (prompt["3"]["inputs"]["text"], prompt["9"]["inputs"]["text"]) == ("a cat", "ugly")
+
+
+def test_value_of_a_primitive_goes_back_into_it(graph: dict[str, Any]) -> None:
+    graph["nodes"].append(entry(6, "PrimitiveNode", {}, ["STRING"], ["a cat", "fixed"]))
+    graph["links"].append([5, 6, 0, 3, 1, "STRING"])
+    graph["nodes"][2]["inputs"].append({"name": "text", "type": "STRING", "widget": {"name": "text"}, "link": 5})
+    prompt = to_prompt(graph, NODES)
+    set_text(prompt, "a dog")
+    changed = with_values(graph, prompt, NODES)
+    assert changed["nodes"][5]["widgets_values"] == ["a dog", "fixed"]
+    assert to_prompt(changed, NODES) == prompt
 
 
 def test_changed_values_go_back_into_the_graph(graph: dict[str, Any]) -> None:
@@ -206,12 +257,21 @@ def test_changed_values_go_back_into_the_graph(graph: dict[str, Any]) -> None:
     assert changed["nodes"][3]["widgets_values"] == [11, "randomize", 25, 3.0]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"1": {"inputs": {}}}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"1": {"inputs": {}}}', "[" * 5000,
+                                  '{"nodes": [' + "[" * 200 + "]" * 202 + "}"])
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "workflow.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(WorkflowError, match=r"workflow\.json"):
         load(path)
+
+
+def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkflowError, match=r"workflow\.json cannot be read"):
+        load(tmp_path / "workflow.json")
+    (tmp_path / "workflow.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(WorkflowError, match=r"workflow\.json is not a JSON file"):
+        load(tmp_path / "workflow.json")
 
 
 def test_files_of_both_kinds_are_read(tmp_path: Path, graph: dict[str, Any]) -> None:
