@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,22 @@ from typing import Any
 
 from client.api import ComfyClient, RunError, saved_files
 from client.console import StatusLine
-from client.workflow import WorkflowError, is_graph, load, set_seed, set_text, set_value, to_prompt, with_values
+from client.files import safe_name
+from client.workflow import (
+    WorkflowError,
+    input_types,
+    is_graph,
+    load,
+    set_input,
+    set_seed,
+    set_text,
+    set_value,
+    to_prompt,
+    with_values,
+)
+
+SHOWN = frozenset({"IMAGE", "MASK", "VIDEO", "AUDIO", "*"})
+"""What the nodes take that save or show pictures, clips, sound, and values."""
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -28,6 +44,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--server", default="http://127.0.0.1:8188", help="address of ComfyUI (default: %(default)s)")
     parser.add_argument("--prompt", nargs="+", default=[], metavar="TEXT", help="positive prompts")
     parser.add_argument("--prompts-file", type=Path, help="a text file with one positive prompt a line")
+    parser.add_argument("--prompt-input", metavar="NODE.INPUT",
+                        help="the input that takes the prompts, where the workflow leaves that open")
     parser.add_argument("--seed", nargs="+", type=int, default=[], help="seeds; every prompt is run with each")
     parser.add_argument("--set", action="append", default=[], metavar="NODE.INPUT=VALUE",
                         help="set an input, by the node's id, title or class; may be repeated")
@@ -35,33 +53,41 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def variants(prompt: dict[str, Any], texts: list[str], seeds: list[int]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (label, prompt) for every text with every seed; without either, the workflow's own values stay.
-
-    The prompt that is handed in is written to, and is the one that comes out every time.
-    """
+def variants(texts: list[str], seeds: list[int]) -> Iterator[tuple[str, str | None, int | None]]:
+    """Yield (label, text, seed) for every text with every seed; None leaves the workflow's own."""
     for text, seed in itertools.product(texts or [None], seeds or [None]):
-        if text is not None:
-            set_text(prompt, text)
-        if seed is not None:
-            set_seed(prompt, seed)
         parts = (text, None if seed is None else f"seed {seed}")
-        yield ", ".join(part for part in parts if part is not None) or "as saved", prompt
+        yield ", ".join(part for part in parts if part is not None) or "as saved", text, seed
 
 
-def unused(path: Path) -> Path:
-    """Return a path that does not exist yet: this one, or the same with a number."""
-    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
-    return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file that hold something."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise WorkflowError(f"{path} is not text in UTF-8: {error}") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def stop_like_ctrl_c() -> None:
+    """Let the signals that ask a program to end act like Ctrl-C, which takes the prompt off the server."""
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        # A signal that is ignored, such as under nohup, stays ignored.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+def saves_models(prompt: dict[str, Any], nodes: dict[str, Any]) -> bool:
+    """Say whether a prompt, such as a training, saves what is of use on the server only and so is not fetched."""
+    described = [nodes.get(node["class_type"], {}) for node in prompt.values()]
+    return any(node.get("output_node") and not SHOWN & set(input_types(node)) for node in described)
 
 
 def main() -> None:
     """Queue all that the command line asks for, one after the other, and print the paths of the results."""
     options = parse()
-    texts = list(options.prompt)
-    if options.prompts_file:
-        lines = options.prompts_file.read_text(encoding="utf-8").splitlines()
-        texts += [line.strip() for line in lines if line.strip()]
+    texts = options.prompt + (read_lines(options.prompts_file) if options.prompts_file else [])
     client = ComfyClient(options.server)
     nodes = client.object_info()
     workflow = load(options.workflow)
@@ -69,16 +95,27 @@ def main() -> None:
     for assignment in options.set:
         set_value(prompt, assignment)
     total = max(1, len(texts)) * max(1, len(options.seed))
-    for number, (label, variant) in enumerate(variants(prompt, texts, options.seed), 1):
+    for number, (label, text, seed) in enumerate(variants(texts, options.seed), 1):
+        if text is not None and options.prompt_input:
+            set_input(prompt, options.prompt_input, text)
+        elif text is not None:
+            set_text(prompt, text, nodes)
+        if seed is not None:
+            set_seed(prompt, seed)
         print(f"{number}/{total} {label}", flush=True)
         with StatusLine() as status:
-            graph = with_values(workflow, variant, nodes) if is_graph(workflow) else None
-            outputs = client.run(variant, graph, status.progress)
-        for entry in saved_files(outputs):
-            print(client.download(entry, unused(options.output / Path(entry["filename"]).name)), flush=True)
+            graph = with_values(workflow, prompt, nodes) if is_graph(workflow) else None
+            outputs = client.run(prompt, graph, status.progress, status.show)
+        saved = saved_files(outputs)
+        if not saved and not saves_models(prompt, nodes):
+            raise RunError("the run lists no file to fetch; the workflow has to end in a node that saves its result, "
+                           "such as Save Video, not in a preview")
+        for entry in saved:
+            print(client.download_new(entry, options.output / safe_name(entry["filename"])), flush=True)
 
 
 if __name__ == "__main__":
+    stop_like_ctrl_c()
     try:
         main()
     except (RunError, WorkflowError, ConnectionError, OSError) as error:

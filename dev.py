@@ -103,11 +103,11 @@ def demo(options: argparse.Namespace, rest: list[str]) -> None:
             workflow = load(chosen.workflow)
             prompt = to_prompt(workflow, nodes)
             if chosen.prompt is not None:
-                set_text(prompt, chosen.prompt)
+                set_text(prompt, chosen.prompt, nodes)
             if chosen.seed is not None:
                 set_seed(prompt, chosen.seed)
             try:
-                outputs = client.run(prompt, with_values(workflow, prompt, nodes), status.progress)
+                outputs = client.run(prompt, with_values(workflow, prompt, nodes), status.progress, status.show)
                 video = fetch_video(client, outputs, chosen.output, chosen.prompt or chosen.workflow.stem)
             except (RunError, ConnectionError) as error:
                 raise ServerError(f"{error}\nThe end of {server.log}:\n{server.log_tail()}") from error

@@ -1,23 +1,27 @@
-"""The HTTP and WebSocket interface of a running ComfyUI, as far as queueing workflows needs it."""
+"""What a running ComfyUI offers over HTTP, as far as queueing workflows needs it."""
 
 from __future__ import annotations
 
 import json
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from .websocket import ClosedError, WebSocket
+from .files import write_new, write_whole
+from .http import RETRY_WAITS, HttpServer, RunError, StatusError, TransientError
+from .messages import Messages
 
+__all__ = ["ComfyClient", "Progress", "RunError", "saved_files"]
 
-class RunError(RuntimeError):
-    """The server refused a prompt, or a run failed or was interrupted."""
+POLL_SECONDS = 0.5
+POLLS_PER_LOOK = 10
+"""So many looks into the history go to one into the queue, which lists whole workflows."""
+END_MESSAGES = ("execution_success", "execution_error", "execution_interrupted")
 
 
 @dataclass(frozen=True)
@@ -33,153 +37,248 @@ class ComfyClient:
     """One client of one server.
 
     Args:
-        url: The server's address, such as http://127.0.0.1:8188.
+        url: The server's address, such as http://127.0.0.1:8188 or https://name:password@example.org.
+        poll_seconds: Longest time between two looks at whether a run has ended.
+        retry_waits: Seconds before each further try of a request to which no useful answer came.
+
+    Raises:
+        ConnectionError: It is no address of a server.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str, poll_seconds: float = POLL_SECONDS,
+                 retry_waits: Sequence[float] = RETRY_WAITS) -> None:
+        self._server = HttpServer(url, retry_waits)
+        self.url = self._server.url
         self.client_id = uuid.uuid4().hex
+        self._poll_seconds = poll_seconds
+        self._retry_waits = tuple(retry_waits)
 
     def object_info(self) -> dict[str, Any]:
         """Return the description of every node that the server knows."""
-        return self._json("/object_info")
+        described = self._server.json("/object_info")
+        if not described or not all(isinstance(node, dict) for node in described.values()):
+            raise RunError(f"{self.url}/object_info describes no nodes; is this the address of a ComfyUI?")
+        return described
 
     def templates(self) -> dict[str, list[str]]:
         """Return the example workflows that the server's node packs bring, {pack: names}."""
-        return self._json("/workflow_templates")
+        return self._server.json("/workflow_templates")
 
-    def queue(self, prompt: dict[str, Any], workflow: dict[str, Any] | None = None) -> str:
+    def queue(self, prompt: dict[str, Any], workflow: dict[str, Any] | None = None,
+              prompt_id: str | None = None) -> str:
         """Queue a prompt in API format and return its id.
 
         Args:
             workflow: The graph it came from; the host stores it in the files that it saves, so that they can be
                 dragged back into the editor.
+            prompt_id: The id that it is to have, a UUID; a new one by default.
 
         Raises:
             RunError: The server refuses the prompt, or a part of it.
         """
-        body: dict[str, Any] = {"prompt": prompt, "client_id": self.client_id}
+        prompt_id = prompt_id or str(uuid.uuid4())
+        body: dict[str, Any] = {"prompt": prompt, "client_id": self.client_id, "prompt_id": prompt_id}
         if workflow is not None:
             body["extra_data"] = {"extra_pnginfo": {"workflow": workflow}}
-        answer = self._json("/prompt", body)
+        answer = self._post_prompt(body)
+        prompt_id = answer.get("prompt_id")
+        if not isinstance(prompt_id, str) or not prompt_id:
+            raise RunError(f"{self.url}/prompt gave no prompt_id; is this the address of a ComfyUI?")
         if answer.get("node_errors"):
             # The host has queued the rest of the prompt: a part of what was asked for would be missing in the end.
-            self.cancel(answer["prompt_id"])
+            self.cancel(prompt_id)
             raise RunError(_explain(answer, prompt))
-        return answer["prompt_id"]
+        return prompt_id
+
+    def _post_prompt(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Post a prompt. Where no answer comes it may have arrived: it is looked for before it is sent again."""
+        waits = list(self._retry_waits)
+        while True:
+            try:
+                return self._server.parse("/prompt", self._server.once("/prompt", body))
+            except StatusError as error:
+                raise RunError(_refusal(error, body["prompt"])) from None
+            except TransientError:
+                if not waits:
+                    raise
+                time.sleep(waits.pop(0))
+                if self._find(body["prompt_id"]) is not None:
+                    return {"prompt_id": body["prompt_id"]}
 
     def wait(self, prompt_id: str, prompt: dict[str, Any],
-             on_progress: Callable[[Progress], None] = lambda progress: None) -> dict[str, Any]:
+             on_progress: Callable[[Progress], None] = lambda progress: None,
+             on_state: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
         """Follow a run to its end and return its outputs, {node id: {kind: [...]}}.
 
+        Args:
+            on_state: Called with a few words on where the run is, until messages of its progress arrive.
+
         Raises:
-            RunError: A node failed, or the run was interrupted.
+            RunError: A node failed, the run was interrupted, or the server has forgotten it.
             ConnectionError: The server went away.
         """
-        for message in self._messages(prompt_id):
+        started, state, looks, reported = time.monotonic(), None, 0, False
+        with Messages(self.url, self._server.headers, self._server.tls, self.client_id) as messages:
+            while not (entry := self._history(prompt_id)):
+                if looks % POLLS_PER_LOOK == 0:
+                    state = self._find(prompt_id)
+                if state is None:
+                    raise RunError("the server has neither queued nor finished the run: it was restarted, or somebody "
+                                   "cleared its queue or its history")
+                if not reported:
+                    on_state(f"{state}, {time.monotonic() - started:.0f} s")
+                reported |= self._report(messages, prompt_id, prompt, on_progress)
+                looks += 1
+        return _outcome(entry)
+
+    def _report(self, messages: Messages, prompt_id: str, prompt: dict[str, Any],
+                on_progress: Callable[[Progress], None]) -> bool:
+        """Hand on the messages of one poll, which an end of the run cuts short; return whether there were any."""
+        reported, until = False, time.monotonic() + self._poll_seconds
+        while (left := until - time.monotonic()) > 0:
+            message = messages.receive(left)
             kind, data = message.get("type"), message.get("data", {})
+            if data.get("prompt_id") != prompt_id:
+                continue
+            if kind in END_MESSAGES:
+                break
             node = prompt.get(str(data.get("node")), {}).get("class_type")
-            if data.get("prompt_id") == prompt_id and node is not None and kind in ("executing", "progress"):
-                on_progress(Progress(node, data.get("value", 0), data.get("max", 0)))
-        return self._outcome(self._history(prompt_id))
+            step, steps = data.get("value", 0), data.get("max", 0)
+            if node is not None and kind in ("executing", "progress") and _are_numbers(step, steps):
+                on_progress(Progress(node, step, steps))
+                reported = True
+        return reported
 
     def run(self, prompt: dict[str, Any], workflow: dict[str, Any] | None = None,
-            on_progress: Callable[[Progress], None] = lambda progress: None) -> dict[str, Any]:
-        """Queue a prompt, follow it to its end and return its outputs; on Ctrl-C the server is told to stop it."""
-        prompt_id = self.queue(prompt, workflow)
+            on_progress: Callable[[Progress], None] = lambda progress: None,
+            on_state: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+        """Queue a prompt, follow it to its end and return its outputs.
+
+        Whatever ends this early, Ctrl-C above all, the server is asked to drop the prompt.
+        """
+        prompt_id, queued = str(uuid.uuid4()), False
         try:
-            return self.wait(prompt_id, prompt, on_progress)
-        except KeyboardInterrupt:
-            self.cancel(prompt_id)
+            prompt_id = self.queue(prompt, workflow, prompt_id)
+            queued = True
+            return self.wait(prompt_id, prompt, on_progress, on_state)
+        except BaseException as error:
+            with suppress(RunError, ConnectionError):
+                self.cancel(prompt_id)
+                if not queued and isinstance(error, KeyboardInterrupt):
+                    # The request may still be on its way.
+                    time.sleep(1.0)
+                    self.cancel(prompt_id)
             raise
 
     def cancel(self, prompt_id: str) -> None:
-        """Take a prompt out of the queue, or interrupt it where it runs already."""
-        self._fetch("/queue", {"delete": [prompt_id]})
-        self._fetch("/interrupt", {"prompt_id": prompt_id})
+        """Take a prompt out of the queue, or interrupt it where it runs already; other prompts go on."""
+        self._server.once("/queue", {"delete": [prompt_id]}, timeout=10.0)
+        # Not before it is known to run: old servers interrupt whatever runs.
+        running, _ = self._queued()
+        if prompt_id in running:
+            self._server.once("/interrupt", {"prompt_id": prompt_id}, timeout=10.0)
 
     def download(self, result: dict[str, str], target: Path) -> Path:
-        """Fetch one saved file, an entry of a run's outputs, and return where it lies now."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(self.fetch_file(result))
-        return target
+        """Fetch one saved file, an entry of a run's outputs, in the place of `target`, and return where it lies now."""
+        return write_whole(target, self.fetch_file(result))
+
+    def download_new(self, result: dict[str, str], target: Path) -> Path:
+        """Fetch one saved file under a name that is free: this one, or the same with a number."""
+        return write_new(target, self.fetch_file(result))
 
     def fetch_file(self, result: dict[str, str]) -> bytes:
-        """Return the content of one saved file, an entry of a run's outputs."""
-        names = {key: result.get(key, "") for key in ("filename", "subfolder", "type")}
-        return self._fetch("/view?" + urllib.parse.urlencode(names))
+        """Return the content of one saved file, an entry of a run's outputs.
 
-    def _messages(self, prompt_id: str) -> Iterator[dict[str, Any]]:
-        """Yield the server's messages until the run has ended. The history has the last word, not the messages:
-        those can be missed when the connection comes late or breaks."""
-        connection = None
-        try:
-            while True:
-                try:
-                    if connection is None:
-                        address = self.url.replace("http", "ws", 1)
-                        connection = WebSocket(f"{address}/ws?clientId={self.client_id}")
-                    text = connection.receive(1.0)
-                except (ClosedError, ConnectionError, TimeoutError):
-                    connection, text = None, None
-                    time.sleep(0.5)
-                message = json.loads(text) if text else {}
-                yield message
-                ended = message.get("type") in ("execution_success", "execution_error", "execution_interrupted")
-                if (ended or not text) and self._history(prompt_id):
-                    return
-        finally:
-            if connection is not None:
-                connection.close()
+        Raises:
+            RunError: Something else came in its place.
+        """
+        names = {key: result.get(key, "") for key in ("filename", "subfolder", "type")}
+        answer = self._server.get("/view?" + urllib.parse.urlencode(names, errors="replace"))
+        # The host hands out files of these two kinds as application/octet-stream, or under their own ending.
+        wrong = {"text/html": (), "application/json": (".json",)}.get(answer.media_type)
+        if wrong is not None and PurePath(names["filename"]).suffix.lower() not in wrong:
+            raise RunError(f"the server sent {answer.media_type} in place of {names['filename']}; is a login page "
+                           "or a proxy in between?")
+        if not answer.content:
+            raise RunError(f"the server sent nothing for {names['filename']}")
+        return answer.content
 
     def _history(self, prompt_id: str) -> dict[str, Any]:
-        return self._json(f"/history/{prompt_id}").get(prompt_id, {})
+        entry = self._server.json(f"/history/{urllib.parse.quote(prompt_id, safe='')}").get(prompt_id, {})
+        if not isinstance(entry, dict):
+            raise RunError(f"{self.url}/history answered with {entry!r}, expected a run")
+        return entry
 
-    def _outcome(self, entry: dict[str, Any]) -> dict[str, Any]:
-        status = entry.get("status") or {}
-        if status.get("status_str") == "success":
-            return entry.get("outputs", {})
-        for kind, data in status.get("messages", []):
-            if kind == "execution_error":
-                what = f"{data.get('exception_type')}: {data.get('exception_message', '').strip()}"
-                raise RunError(f"{data.get('node_type')} (node {data.get('node_id')}) failed: {what}")
-            if kind == "execution_interrupted":
-                raise RunError("the run was interrupted")
-        raise RunError(f"the run ended as {status.get('status_str')!r}")
+    def _find(self, prompt_id: str) -> str | None:
+        """Say in a few words where a run is, or return None where the server does not know it."""
+        running, waiting = self._queued()
+        if prompt_id in running:
+            return "running"
+        if prompt_id in waiting:
+            return f"waiting, {len(running) + waiting.index(prompt_id)} before it"
+        # It can have ended since the last look.
+        return "ended" if self._history(prompt_id) else None
 
-    def _json(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        answer = self._fetch(path, body)
-        return json.loads(answer) if answer else {}
-
-    def _fetch(self, path: str, body: dict[str, Any] | None = None) -> bytes:
-        """GET a path, or POST a body to it."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"} if data else {})
+    def _queued(self) -> tuple[list[str], list[str]]:
+        """Return the ids of the prompts that run, and of those that wait, in their order."""
+        queue = self._server.json("/queue")
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.read()
-        except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace")
-            try:
-                refusal = _explain(json.loads(text), (body or {}).get("prompt", {}))
-            except (ValueError, AttributeError):
-                refusal = f"the server answered {error.code} to {path}: {text[:500]}"
-            raise RunError(refusal) from None
-        except urllib.error.URLError as error:
-            raise ConnectionError(f"no ComfyUI answers at {self.url}: {error.reason}") from None
+            # An entry is [number, id, ...]; the smallest number is next.
+            return tuple([entry[1] for entry in sorted(queue[name], key=lambda entry: entry[0])]
+                         for name in ("queue_running", "queue_pending"))
+        except (KeyError, TypeError, IndexError):
+            raise RunError(f"{self.url}/queue lists no prompts; is this the address of a ComfyUI?") from None
 
 
 def saved_files(outputs: dict[str, Any]) -> list[dict[str, str]]:
     """Return every saved file in a run's outputs; previews, which are of type `temp`, are left out."""
-    return [entry for node in outputs.values() for entries in node.values() if isinstance(entries, list)
-            for entry in entries if isinstance(entry, dict) and entry.get("type") == "output" and "filename" in entry]
+    lists = [entries for node in outputs.values() if isinstance(node, dict)
+             for entries in node.values() if isinstance(entries, list)]
+    return [entry for entries in lists for entry in entries
+            if isinstance(entry, dict) and entry.get("type") == "output" and isinstance(entry.get("filename"), str)]
+
+
+def _outcome(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the outputs of a run that the history lists as done."""
+    status = entry.get("status")
+    status = status if isinstance(status, dict) else {}
+    if status.get("status_str") == "success":
+        outputs = entry.get("outputs", {})
+        if not isinstance(outputs, dict):
+            raise RunError(f"the server lists {outputs!r} as what the run made, expected its outputs by node")
+        return outputs
+    messages = status.get("messages")
+    for message in messages if isinstance(messages, list) else []:
+        kind, data = message if isinstance(message, list) and len(message) == 2 else (None, None)
+        if kind == "execution_error" and isinstance(data, dict):
+            what = f"{data.get('exception_type')}: {str(data.get('exception_message', '')).strip()}"
+            raise RunError(f"{data.get('node_type')} (node {data.get('node_id')}) failed: {what}")
+        if kind == "execution_interrupted":
+            raise RunError("the run was interrupted")
+    raise RunError(f"the run ended as {status.get('status_str')!r}")
+
+
+def _refusal(error: StatusError, prompt: dict[str, Any]) -> str:
+    try:
+        answer = json.loads(error.content)
+    except (ValueError, RecursionError):
+        return str(error)
+    return _explain(answer, prompt) if isinstance(answer, dict) and answer.get("error") else str(error)
 
 
 def _explain(answer: dict[str, Any], prompt: dict[str, Any]) -> str:
     """Return the server's objections to a prompt as lines of text."""
-    error = answer.get("error") or {}
-    lines = [f"the server refused the workflow: {error.get('message', '')} {error.get('details', '')}".rstrip(" :")]
-    for node, trouble in (answer.get("node_errors") or {}).items():
-        kind = trouble.get("class_type") or prompt.get(node, {}).get("class_type")
-        lines += [f"  {kind} (node {node}): {e.get('message')}: {e.get('details')}" for e in trouble.get("errors", [])]
+    try:
+        error = answer.get("error") or {}
+        lines = [f"the server refused the workflow: {error.get('message', '')} {error.get('details', '')}".rstrip(" :")]
+        for node, trouble in (answer.get("node_errors") or {}).items():
+            kind = trouble.get("class_type") or prompt.get(node, {}).get("class_type")
+            lines += [f"  {kind} (node {node}): {e.get('message')}: {e.get('details')}"
+                      for e in trouble.get("errors", [])]
+    except (AttributeError, TypeError):
+        return f"the server refused the workflow: {answer!r:.500}"
     return "\n".join(lines)
+
+
+def _are_numbers(*values: object) -> bool:
+    return all(isinstance(value, (int, float)) for value in values)

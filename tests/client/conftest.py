@@ -1,11 +1,14 @@
-"""The graph that the tests of workflows begin with."""
+"""The graph that the tests of workflows begin with, and the server of those of the client."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from animatelcm.tests.client.graphs import entry
+from animatelcm.tests.client.stand import Stand
 
 
 @pytest.fixture
@@ -21,3 +24,12 @@ def graph() -> dict[str, Any]:
         "links": [[1, 1, 0, 2, 0, "MODEL"], [2, 1, 1, 3, 0, "CLIP"], [3, 2, 0, 4, 0, "MODEL"],
                   [4, 3, 0, 4, 1, "CONDITIONING"]],
     }
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    server = Stand()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()

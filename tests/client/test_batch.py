@@ -1,0 +1,85 @@
+"""The batch tool as a process of its own: what it leaves behind, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from animatelcm.tests.client.stand import Stand, html, reset, status
+
+ROOT = Path(__file__).resolve().parents[2]
+NODES = {"SaveVideo": {"input": {"required": {"video": ["VIDEO", {}]}}, "output_node": True},
+         "SaveLoRA": {"input": {"required": {"lora": ["LORA_MODEL", {}]}}, "output_node": True},
+         "KSampler": {"input": {"required": {"seed": ["INT", {}]}}}}
+
+Start = Callable[..., subprocess.Popen]
+
+
+@pytest.fixture
+def start(stand: Stand, tmp_path: Path) -> Start:
+    """Return a function that starts batch.py with a workflow of one saving node."""
+    stand.answers["/object_info"] = (200, "application/json", json.dumps(NODES).encode())
+
+    def run(*arguments: str, kind: str = "SaveVideo") -> subprocess.Popen:
+        prompt: dict[str, Any] = {"1": {"class_type": kind, "inputs": {}},
+                                  "2": {"class_type": "KSampler", "inputs": {"seed": 1}}}
+        (tmp_path / "workflow.json").write_text(json.dumps(prompt), encoding="utf-8")
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "batch.py"), str(tmp_path / "workflow.json"), "--server", stand.url,
+             "--output", str(tmp_path / "clips"), *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return run
+
+
+def test_two_runs_into_one_folder_keep_all_results(start: Start, tmp_path: Path) -> None:
+    runs = [start("--seed", "1", "2", "3") for _ in range(2)]
+    printed = [line for run in runs for line in run.communicate(timeout=60)[0].splitlines() if "clips" in line]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert sorted(printed) == sorted(map(str, (tmp_path / "clips").iterdir()))
+    assert len(set(printed)) == 6
+
+
+def test_hiccups_lose_no_row(stand: Stand, start: Start, tmp_path: Path) -> None:
+    stand.trouble("/object_info", reset)
+    stand.trouble("/prompt", status(500), reset)
+    stand.trouble("/view", status(502))
+    run = start("--seed", "1", "2")
+    assert run.communicate(timeout=60)[1] == ""
+    assert (run.returncode, len(list((tmp_path / "clips").iterdir()))) == (0, 2)
+
+
+def test_a_web_page_is_no_result(stand: Stand, start: Start, tmp_path: Path) -> None:
+    stand.trouble("/view", html)
+    run = start()
+    assert "text/html in place of a.mp4" in run.communicate(timeout=60)[1]
+    assert (run.returncode, (tmp_path / "clips").exists()) == (1, False)
+
+
+@pytest.mark.parametrize(("kind", "code"), [("SaveVideo", 1), ("SaveLoRA", 0)])
+def test_a_run_without_files_fails_unless_it_trains(stand: Stand, start: Start, kind: str, code: int) -> None:
+    stand.outputs = {"1": {"images": [{"filename": "a.png", "subfolder": "", "type": "temp"}]}}
+    run = start(kind=kind)
+    errors = run.communicate(timeout=60)[1]
+    assert (run.returncode, "no file to fetch" in errors) == (code, code == 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a program can catch")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_takes_the_prompt_off_the_server(stand: Stand, start: Start, number: int) -> None:
+    stand.finishes = False
+    running = threading.Event()
+    queue = stand.queue
+    stand.queue = lambda prompt_id: (queue(prompt_id), running.set())
+    run = start()
+    assert running.wait(60)
+    run.send_signal(number)
+    assert "Traceback" not in run.communicate(timeout=60)[1]
+    assert (run.returncode, stand.running) == (130, [])
