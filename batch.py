@@ -3,8 +3,11 @@
     python batch.py example_workflows/text_to_video_demo.json --prompt "a red square moving left" --seed 1 2 3
     python batch.py my_workflow.json --prompts-file prompts.txt --set KSampler.steps=8 --output results
 
-The workflow may be a file saved by the editor or one exported in API format. The server is not started: that is
-`python dev.py serve`, or your own ComfyUI.
+The workflow may be a file saved by the editor or one exported in API format. A prompt goes where the workflow's one
+positive prompt stands; where that is not certain, --prompt-input names the place.
+
+The server is not started: that is `python dev.py serve`, or your own ComfyUI. Its address may be one of https, with a
+name and a password: https://name:password@example.org. A certificate of your own is named in SSL_CERT_FILE.
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ def _subgraphs(workflow: dict[str, Any]) -> dict[str, str]:
 def _check_order(node: dict[str, Any], described: dict[str, Any]) -> None:
     """Refuse a node whose widgets the file lists in another order than the server's, or with one more in between."""
     listed = [socket["widget"].get("name") for socket in _sockets(node) if isinstance(socket.get("widget"), dict)]
-    known = [entry.name for group in inputs_of(described) for entry in group]
+    known = [entry.name for group in inputs_of(described) for entry in group if entry.is_widget]
     places = [known.index(name) if name in known else None for name in listed
               if isinstance(name, str) and "." not in name]
     while places and places[-1] is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 import ssl
 import time
 import urllib.error
@@ -65,8 +66,9 @@ class HttpServer:
     def __init__(self, url: str, retry_waits: Sequence[float] = RETRY_WAITS) -> None:
         self.url, self.headers = _split_address(url)
         # Certificates of your own come from the variable SSL_CERT_FILE, as OpenSSL has it.
-        self.tls = ssl.create_default_context()
-        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=self.tls), _NoRedirects)
+        self.tls = ssl.create_default_context() if self.url.startswith("https:") else None
+        handlers = [urllib.request.HTTPSHandler(context=self.tls)] if self.tls else []
+        self._opener = urllib.request.build_opener(*handlers, _NoRedirects)
         self._waits = tuple(retry_waits)
         self._answered = False
 
@@ -148,8 +150,8 @@ class HttpServer:
         if isinstance(reason, ssl.SSLError) and not self._answered:
             return ConnectionError(f"{self.url} does not speak HTTPS as expected ({reason}); is it http://?")
         # A server that has answered before may be back soon; one that never did is not there.
-        kind = TransientError if self._answered or isinstance(reason, ConnectionResetError) else ConnectionError
-        return kind(f"no ComfyUI answers at {self.url}: {reason}")
+        absent = isinstance(reason, (ConnectionRefusedError, socket.gaierror)) and not self._answered
+        return (ConnectionError if absent else TransientError)(f"no ComfyUI answers at {self.url}: {reason}")
 
 
 def _split_address(url: str) -> tuple[str, dict[str, str]]:

@@ -12,6 +12,7 @@ import queue
 import ssl
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 RECONNECT_SECONDS = 1.0
@@ -26,7 +27,7 @@ class Messages:
         client_id: The client whose prompts the messages are about.
     """
 
-    def __init__(self, url: str, headers: dict[str, str], tls: ssl.SSLContext, client_id: str) -> None:
+    def __init__(self, url: str, headers: dict[str, str], tls: ssl.SSLContext | None, client_id: str) -> None:
         self._url = f"{url}/ws?clientId={client_id}"
         self._headers = headers
         self._tls = tls
@@ -44,7 +45,9 @@ class Messages:
 
     def __exit__(self, *error: object) -> None:
         if self._thread is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            # A loop that has ended by itself is closed.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._task.cancel)
             self._thread.join()
 
     def receive(self, seconds: float) -> dict[str, Any]:
@@ -59,9 +62,8 @@ class Messages:
 
     def _run(self) -> None:
         try:
-            self._loop.run_until_complete(self._task)
-        except asyncio.CancelledError:
-            pass
+            with suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(self._task)
         finally:
             self._loop.close()
 
@@ -71,7 +73,7 @@ class Messages:
         async with aiohttp.ClientSession(headers=self._headers, trust_env=True) as session:
             while True:
                 try:
-                    async with session.ws_connect(self._url, ssl=self._tls, max_msg_size=0) as connection:
+                    async with session.ws_connect(self._url, ssl=self._tls or True, max_msg_size=0) as connection:
                         async for message in connection:
                             if message.type == aiohttp.WSMsgType.TEXT:
                                 self._take(message.data)

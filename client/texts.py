@@ -93,7 +93,7 @@ class _Search:
             elif texts:
                 for name in texts:
                     yield from self._text(source, name, node["class_type"] == PROMPT_SCHEDULE)
-            elif not following and "clip" in node["inputs"]:
+            elif not following and self._may_hold_text(node):
                 self.doubts.append(f"it is not known which input of {name_of(source, node)} is the prompt")
             else:
                 pending += [(source, name) for name in following]
@@ -104,7 +104,9 @@ class _Search:
         positives = _positives(node)
         negatives = [name for name, _ in _links(node) if _is_negative(name)]
         if not positives:
-            return [name for name, _ in _links(node) if _is_conditioning(name)]
+            links = [name for name, _ in _links(node)]
+            # A node of a single input, whatever its name, hands that on.
+            return links if len(node["inputs"]) == 1 else [name for name in links if _is_conditioning(name)]
         names = self.object_info.get(node["class_type"], {}).get("output_name")
         side = str(names[output]) if isinstance(names, list) and 0 <= output < len(names) else ""
         if _is_negative(side):
@@ -114,6 +116,11 @@ class _Search:
             return positives
         self.doubts.append(f"output {output} of {name_of(node_id, node)} is not known to be positive or negative")
         return []
+
+    def _may_hold_text(self, node: dict[str, Any]) -> bool:
+        """Say whether a node from which nothing is followed encodes a text, or chooses among nodes that do."""
+        behind = [self.prompt.get(link[0], {"inputs": {}})["inputs"] for _, link in _links(node)]
+        return "clip" in node["inputs"] or any(name in inputs for inputs in behind for name in TEXTS)
 
     def _text(self, node_id: str, name: str, is_schedule: bool) -> Iterator[Place]:
         """Yield the place of one text, which may come from a node that holds nothing else."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,17 @@ def test_a_run_without_files_fails_unless_it_trains(stand: Stand, start: Start, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a program can catch")
+@pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_takes_the_prompt_off_the_server(stand: Stand, start: Start, number: int) -> None:
+def test_a_signal_takes_the_prompt_off_the_server(stand: Stand, start: Start, number: int, early: bool) -> None:
     stand.finishes = False
     running = threading.Event()
     queue = stand.queue
     stand.queue = lambda prompt_id: (queue(prompt_id), running.set())
+    if early:
+        # The signal comes while the prompt is on its way.
+        stand.trouble("/prompt", lambda handler: (running.set(), time.sleep(0.3), handler.send(
+            *stand.answer("/prompt", stand.calls[-1][1]))))
     run = start()
     assert running.wait(60)
     run.send_signal(number)

@@ -48,6 +48,11 @@ WRITTEN = {
     "zeroed negative": prompt(n5=encode("x"), n6=encode("ugly"), n7=node("ConditioningZeroOut", conditioning=["5", 0]),
                               n10=sampler(["5", 0], ["7", 0])),
     "one text for both": prompt(n5=encode("x"), n6=encode("ugly"), n10=sampler(["5", 0], ["5", 0])),
+    "handed on by a node of one input": prompt(n5=encode("x"), n6=encode("ugly"), n7=node("Reroute", any=["5", 0]),
+                                               n10=sampler(["7", 0], ["6", 0])),
+    "another sampler without a text": prompt(
+        n5=encode("x"), n6=encode("ugly"), n10=sampler(["5", 0], ["6", 0]), n11=sampler(["8", 0], ["8", 1]),
+        n8=node("SVD_img2vid_Conditioning", clip_vision=["1", 0], init_image=["10", 0], vae=["1", 2])),
     "two samplers": prompt(n5=encode("x"), n6=encode("ugly"), n10=sampler(["5", 0], ["6", 0]),
                            n11=sampler(["5", 0], ["6", 0])),
 }
@@ -122,6 +127,9 @@ REFUSED = {
                         r"node 7 \(CLIPTextEncodeControlnet\)"),
     "unknown encoder": (prompt(n5=node("TextEncodeAudio", tags="x", lyrics="y", clip=["1", 1]),
                                n10=sampler(["5", 0], ["5", 0])), r"node 5 \(TextEncodeAudio\)"),
+    "chosen by a switch": (prompt(n5=encode("x"), n6=encode("y"), n7=node("Switch", a=["5", 0], b=["6", 0], which=1),
+                                  n10=sampler(["7", 0], ["6", 0]), n11=sampler(["5", 0], ["6", 0])),
+                           r"node 7 \(Switch\)"),
     "no sampler": (prompt(n5=encode("x")), "no text behind"),
     "nothing behind": (prompt(n10=sampler(["5", 0], ["5", 0])), r"node 10 \(KSampler\).*node 5"),
     "primitive in a circle": (prompt(n3=node("PrimitiveString", value=["4", 0]), n4=node("Pass", value=["3", 0]),
