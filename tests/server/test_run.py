@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,14 @@ def test_saved_video_is_downloaded(client: ComfyClient, tmp_path: Path) -> None:
     assert all(abs(a - b) < 12 for a, b in zip(frames[0].getpixel((32, 32)), (0, 255, 0), strict=True))
     assert {progress.node_type for progress in seen} <= {"EmptyImage", "CreateVideo", "SaveVideo"}
     assert sheet_of(frames).width > sheet_of(frames).height
+
+
+def test_a_run_has_the_id_that_was_asked_for_and_no_other_is_waited_for(client: ComfyClient) -> None:
+    ours, unknown = str(uuid.uuid4()), str(uuid.uuid4())
+    assert client.queue(still_video(2), prompt_id=ours) == ours
+    assert len(saved_files(client.wait(ours, still_video(2)))) == 1
+    with pytest.raises(RunError, match="neither queued nor finished"):
+        client.wait(unknown, still_video(2))
 
 
 def test_the_same_again_comes_from_the_cache(client: ComfyClient) -> None:
