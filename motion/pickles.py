@@ -106,13 +106,15 @@ def _check_old_format(path: Path) -> None:
 def _check_calls(data: io.BytesIO) -> None:
     """Read the next pickle of `data`, without doing what it says."""
     allowed = set(map(_name_of, torch.serialization.get_safe_globals()))
-    for operation, argument, _ in pickletools.genops(data):
-        if data.tell() > LARGEST_PICKLE:
-            raise MotionFileError(f"names its tensors in a pickle of more than {LARGEST_PICKLE} bytes. {AGAIN}")
-        if operation.name in ("GLOBAL", "INST"):
-            name = argument.replace(" ", ".")
-            if not (PLAIN.fullmatch(name) or name in allowed or _is_type_of_numbers(name)):
+    try:
+        for operation, argument, _ in pickletools.genops(data):
+            name = argument.replace(" ", ".") if operation.name in ("GLOBAL", "INST") else None
+            if name and not (PLAIN.fullmatch(name) or name in allowed or _is_type_of_numbers(name)):
                 raise _refused(name)
+    except ValueError as error:
+        if len(data.getbuffer()) <= LARGEST_PICKLE or isinstance(error, MotionFileError):
+            raise
+        raise MotionFileError(f"names its tensors in a pickle of more than {LARGEST_PICKLE} bytes. {AGAIN}") from error
 
 
 def _name_of(known: object) -> str:
