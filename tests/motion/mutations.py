@@ -75,7 +75,8 @@ def _metadata(tensors, metadata, path, draw):
     name = draw.choice(("animatelcm.heads", "animatelcm.max_frames", "animatelcm.schedule", "animatelcm.family",
                         "animatelcm.mid_block", "lora_adapter_metadata", "ss_network_alpha", "alpha"))
     value = draw.choice(("", "0", "-1", "1000000", "1e9", "9" * 5000, "\u0663", "nan", "inf", "True", "x" * 10_000,
-                         "[" * 50_000, "{", "[]", "null", '{"unet.r": 1}', '{"unet.lora_alpha": 1e400}', '{"unet.lora_alpha": true}',
+                         "[" * 50_000, "{", "[]", "null", '{"unet.r": 1}', '{"unet.lora_alpha": 1e400}',
+                         '{"unet.lora_alpha": true}',
                          '{"lora_alpha": 3, "alpha_pattern": 3}', '{"lora_alpha": 3, "alpha_pattern": {"(a+)+": 3}}',
                          '{"lora_alpha": 3, "alpha_pattern": {"to_q": [1]}}', '{"lora_alpha": ' + "9" * 400 + "}"))
     save_file(tensors, path, {**metadata, name: value})

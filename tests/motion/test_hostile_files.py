@@ -208,7 +208,7 @@ def test_an_alpha_of_any_real_type_is_read(tmp_path, dtype):
     '{"lora_alpha": [1]}',
     '{"lora_alpha": 3, "alpha_pattern": 7}', '{"lora_alpha": 3, "alpha_pattern": {"to_q": "x"}}'])
 def test_metadata_of_another_kind_are_refused(tmp_path, config):
-    with pytest.raises(MotionFileError, match=r"a\.safetensors has (metadata that cannot|an alpha that is no)") as error:
+    with pytest.raises(MotionFileError, match=r"has (metadata that cannot|an alpha that is no)") as error:
         read_motion_lora(save(tmp_path / "a.safetensors", by_hand.peft(PAIRS), {"lora_adapter_metadata": config}))
     assert len(str(error.value)) < 500
 
@@ -223,7 +223,7 @@ def test_a_pattern_that_is_more_than_a_name_is_not_run(tmp_path, pattern):
 
 def test_patterns_are_matched_in_few_steps():
     """A regular expression of this kind takes longer than anybody lives."""
-    patterns = NamePatterns({".*a.*a.*a.*a.*a.*a.*b": 1, "\\w*\\w*\\w*\\w*\\w*\\w*c": 2, **{f"x{i}": 3 for i in range(5000)}})
+    patterns = NamePatterns({".*a" * 7 + "b": 1, r"\w*" * 7 + "c": 2, **{f"x{i}": 3 for i in range(5000)}})
     for _ in range(300):
         assert patterns.find("a" * 120, 0) == 0
     with pytest.raises(PatternError, match="17 patterns"):
@@ -235,7 +235,7 @@ def test_patterns_are_matched_in_few_steps():
     ("attn1.to_q", ["b.attn1.to_q"], ["b.attn1.to_k", "attn2.attn1"]),
     ("^down.to_q", ["down.to_q"], ["a.down.to_q"]),
     (r"attn1\.to_q", ["b.attn1.to_q"], ["b.attn2.to_q"]),
-    (r"up_blocks\.\d+.*to_k", ["up_blocks.12.attn.to_k", "a.up_blocks.1to_k"], ["up_blocks.x.to_k", "up_blocks.1.to_k.b"]),
+    (r"up_blocks\.\d+.*to_k", ["up_blocks.12.to_k", "a.up_blocks.1to_k"], ["up_blocks.x.to_k", "up_blocks.1.to_kb"]),
     (r"^a.?b", ["ab", "axb"], ["axxb", "c.ab"]),
     (r"\w+", ["a.b_1", "x"], ["a.", "a.-"]),
     (".*", ["anything.at.all", "x"], []),
