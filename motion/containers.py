@@ -35,24 +35,39 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         MotionFileError: There is no such file, it is neither of the two, it is damaged, or it would run code or fill
             the memory. The message goes on from the name of the file.
     """
+    if check_file(path):
+        return _read_safetensors(path)
+    tensors = _named_tensors(read_pickle(path))
+    check_plain(tensors, path.stat().st_size)
+    return tensors, {}
+
+
+def check_file(path: Path) -> bool:
+    """Check a file of weights without reading them; return whether it is a safetensors file, not a PyTorch pickle.
+
+    Raises:
+        MotionFileError: As for `read_tensors`.
+    """
     try:
         _check_place(path)
         with path.open("rb") as file:
             head = file.read(512)
-        # safetensors: eight bytes of header length, then the header, which is JSON
-        header = int.from_bytes(head[:8], "little")
-        pickled = head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"\x80"))
-        if head[8:9] == b"{" and (header <= LONGEST_HEADER or not pickled):
-            return _read_safetensors(path, header)
-        if pickled:
-            tensors = _named_tensors(read_pickle(path))
-            check_plain(tensors, path.stat().st_size)
-            return tensors, {}
     except OSError as error:
         raise MotionFileError(f"cannot be read ({error.strerror or error}): {path}. Look at its permissions, and at "
                               "the disk that it is on.") from error
-    what, advice = describe(head)
-    raise MotionFileError(f"{what}. {EXPECTED} {advice}")
+    # safetensors: eight bytes of header length, then the header, which is JSON
+    header, size = int.from_bytes(head[:8], "little"), path.stat().st_size
+    pickled = head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"\x80"))
+    if head[8:9] == b"{" and (header <= LONGEST_HEADER or not pickled):
+        if header > min(size, LONGEST_HEADER):
+            raise MotionFileError(f"seems to be a truncated or damaged safetensors file of {size} bytes: its header "
+                                  f"claims {header} bytes, more than the file has or than {LONGEST_HEADER}. {AGAIN}")
+        return True
+    if not pickled:
+        what, advice = describe(head)
+        raise MotionFileError(f"{what}. {EXPECTED} {advice}")
+    read_pickle(path, load=False)
+    return False
 
 
 def _check_place(path: Path) -> None:
@@ -67,18 +82,14 @@ def _check_place(path: Path) -> None:
         raise MotionFileError(f"is a device or a pipe: {path}. {EXPECTED} Choose another.")
 
 
-def _read_safetensors(path: Path, header: int) -> tuple[dict[str, Tensor], dict[str, str]]:
-    size = path.stat().st_size
-    if header > min(size, LONGEST_HEADER):
-        raise MotionFileError(f"seems to be a truncated or damaged safetensors file of {size} bytes: its header claims "
-                              f"{header} bytes, more than the file has or than {LONGEST_HEADER}. {AGAIN}")
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             keys = file.keys()
             return {key: file.get_tensor(key) for key in keys}, dict(file.metadata() or {})
     except Exception as error:  # of types that this torch does not know, too
-        raise MotionFileError(f"seems to be a truncated or damaged safetensors file of {size} bytes "
-                              f"({short(error)}). {AGAIN}") from error
+        raise MotionFileError(f"seems to be a truncated or damaged safetensors file of {path.stat().st_size} "
+                              f"bytes ({short(error)}). {AGAIN}") from error
 
 
 def _named_tensors(data: object) -> dict[str, Tensor]:

@@ -34,8 +34,8 @@ CONVERTED = ("Expected plain tensors: use a .safetensors version of this file, o
              "where its source is trusted.")
 
 
-def read_pickle(path: Path) -> object:
-    """Return what a PyTorch file holds, on the CPU.
+def read_pickle(path: Path, load: bool = True) -> object:
+    """Return what a PyTorch file holds, on the CPU; without `load`, only look at it, and return None.
 
     Raises:
         MotionFileError: It is damaged, calls more than plain tensors need, or would fill the memory.
@@ -48,6 +48,8 @@ def read_pickle(path: Path) -> object:
         raise MotionFileError(f"{damaged} (its end is missing). {AGAIN}")
     try:
         _check_archive(path, size) if archive else _check_old_format(path)
+        if not load:
+            return None
         with path.open("rb") as file:  # given a path, torch goes by the suffix
             return torch.load(file, map_location="cpu", weights_only=True)
     except MotionFileError:
