@@ -116,7 +116,7 @@ def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage,
         # The few-step model is what is adapted to: its LoRA is part of it.
         changed = comfy.sd.load_lora_for_models(loaded.model, None, lora, 1.0, 0.0)[0]
         if len(changed.patches) <= len(loaded.model.patches):
-            raise OptionError(f"lora: {options.lora} changes no layer of the model. Give one for the same kind of model")
+            raise OptionError(f"lora: {options.lora} changes no layer of the model. Give one for this kind of model")
         loaded = replace(loaded, model=changed)
     if given is not None:
         control, _ = adapt_control_net(loaded.model, motion, given, data, request)

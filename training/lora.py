@@ -128,6 +128,20 @@ def read(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> tuple[dict[
     return weights, LoRAConfig(ranks.pop(), next(iter(alphas.values())))
 
 
+def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put a LoRA's weights into the layers that `inject` made for them.
+
+    Raises:
+        ValueError: They are for layers of other sizes.
+    """
+    own = network.state_dict()
+    for name, weight in weights.items():
+        if weight.shape != own[name].shape:
+            raise ValueError(f"the LoRA does not fit this UNet: {name} is {tuple(weight.shape)}, expected "
+                             f"{tuple(own[name].shape)}. Give one that was made for the same kind of model")
+    network.load_state_dict(weights, strict=False)
+
+
 def _alpha(key: str, tensor: Tensor) -> float:
     alpha = float(tensor.item()) if tensor.numel() == 1 and not tensor.is_complex() else math.nan
     if not 0 < alpha < math.inf:
