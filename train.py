@@ -42,7 +42,8 @@ def told(options: argparse.Namespace, file: dict) -> dict:
     """Return what the TOML file says, with the arguments over it."""
     merged = {**file, **{name: value for name in ARGUMENTS if (value := getattr(options, name)) is not None}}
     for name, (table, _) in NUMBERS.items():
-        if (value := getattr(options, name)) is not None:
+        # A table that is none is named by whoever reads the plan.
+        if (value := getattr(options, name)) is not None and isinstance(merged.get(table, {}), dict):
             merged[table] = {**merged.get(table, {}), name: value}
     return merged
 

@@ -42,7 +42,7 @@ def motion_path(name: str) -> str:
     """
     if name == EMBEDDED:
         return str(WEIGHTS / OWN_MOTION)
-    return folder_paths.get_full_path_or_raise(MOTION_MODELS, name)
+    return _path(MOTION_MODELS, name)
 
 
 def motion_lora_files() -> list[str]:
@@ -56,4 +56,25 @@ def motion_lora_path(name: str) -> str:
     Raises:
         FileNotFoundError: There is no such file.
     """
-    return folder_paths.get_full_path_or_raise(MOTION_LORAS, name)
+    return _path(MOTION_LORAS, name)
+
+
+def listed_name(folder: str, path: str | Path) -> str:
+    """Return how a file is listed, with its subfolder; the file's own name where it lies elsewhere."""
+    path = Path(path)
+    for root in folder_paths.folder_names_and_paths.get(folder, ([],))[0]:
+        if path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    return path.name
+
+
+def _path(folder: str, name: str) -> str:
+    try:
+        return folder_paths.get_full_path_or_raise(folder, name)
+    except FileNotFoundError:
+        # A link that leads nowhere is listed, but has no path; the reader of the file says what it is.
+        listed = name in folder_paths.get_filename_list(folder)
+        links = [path for root in folder_paths.get_folder_paths(folder) if (path := Path(root) / name).is_symlink()]
+        if not (listed and links):
+            raise
+        return str(links[0])

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import comfy.controlnet
 import comfy.sd
-import comfy.utils
 import torch
 from comfy.controlnet import ControlBase
 from comfy.model_patcher import ModelPatcher
@@ -29,6 +27,7 @@ from .motion import LoadedMotion, load_motion
 from .saving import write_motion
 from .tiny import load_demo_model
 from .training import Request, distil_motion_module, distil_spatial_lora, train_image_encoder
+from .weights import WeightsError, load_checkpoint, load_control_net, read_lora
 
 DEMO = "demo"
 
@@ -81,12 +80,10 @@ def load(name: str) -> Loaded:
     if name == DEMO:
         return Loaded(*load_demo_model(), "demo " + " ".join(sha256(path) for path in sorted(WEIGHTS.iterdir())))
     path = Path(name)
-    if not path.is_file():
-        raise OptionError(f"there is no checkpoint {path}; give the path of one, or '{DEMO}'")
-    model, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True)
-    if model is None or clip is None or vae is None:
-        raise OptionError(f"{path} lacks a UNet, a text encoder or a VAE; a whole checkpoint is needed")
-    return Loaded(model, clip, vae, sha256(path))
+    try:
+        return Loaded(*load_checkpoint(path), sha256(path))
+    except WeightsError as error:
+        raise OptionError(f"model: {error}. Give the path of one, or '{DEMO}'") from error
 
 
 def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage, TrainingConfig], list[float]],
@@ -109,26 +106,26 @@ def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage,
     if options.stage == "image":
         lora, _ = distil_spatial_lora(loaded.model, data, request)
         return lambda path: _write_lora(path, lora)
-    lora = None if options.lora is None else comfy.utils.load_torch_file(str(options.lora), safe_load=True)
+    try:
+        lora = None if options.lora is None else read_lora(options.lora)
+        given = None if options.control_net is None else load_control_net(options.control_net)
+        motion = load_motion(motion_path(EMBEDDED) if options.motion == DEMO else options.motion)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
     if options.stage == "adapt" and lora is not None:
         # The few-step model is what is adapted to: its LoRA is part of it.
-        loaded = replace(loaded, model=comfy.sd.load_lora_for_models(loaded.model, None, lora, 1.0, 0.0)[0])
-    motion = load_motion(motion_path(EMBEDDED) if options.motion == DEMO else options.motion)
-    if options.control_net is not None:
-        control, _ = adapt_control_net(loaded.model, motion, _control_net(options.control_net), data, request)
+        changed = comfy.sd.load_lora_for_models(loaded.model, None, lora, 1.0, 0.0)[0]
+        if len(changed.patches) <= len(loaded.model.patches):
+            raise OptionError(f"lora: {options.lora} changes no layer of the model. Give one for this kind of model")
+        loaded = replace(loaded, model=changed)
+    if given is not None:
+        control, _ = adapt_control_net(loaded.model, motion, given, data, request)
         return lambda path: _write_control_net(path, control)
     if options.stage == "adapt":
         trained, _ = train_image_encoder(loaded.model, motion, True, data, request)
         return lambda path: _write_motion(path, trained)
     trained, lora, _ = distil_motion_module(loaded.model, motion, lora, data, request)
     return lambda path: _write_motion(path, trained)
-
-
-def _control_net(path: Path) -> ControlBase:
-    control = comfy.controlnet.load_controlnet(str(path)) if path.is_file() else None
-    if control is None:
-        raise OptionError(f"there is no ControlNet in {path}; give the file of one")
-    return control
 
 
 def _write_control_net(path: Path, control: ControlBase) -> Path:

@@ -21,13 +21,14 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
-from ..motion.files import MotionFileError, read_motion_file
+from ..motion.files import read_motion_file
 from ..motion.image_encoder import ImageEncoder
 from ..motion.module import MotionConfig, MotionModule
-from ..samplers.schedules import SCHEDULES, Schedule
+from ..samplers.schedules import Schedule
 from .checks import check_run
 from .controls import MotionControl, Video, strength_in
 from .fit import bare_blocks, check_fit
+from .folders import MOTION_MODELS, listed_name
 from .inserts import AfterBlock, Block, Insert
 from .operations import operations
 from .sampling import model_sampling_for
@@ -89,10 +90,8 @@ def load_motion(path: str | Path) -> LoadedMotion:
     Raises:
         MotionFileError: The file is none, or is damaged.
     """
-    file = read_motion_file(path)
-    if file.schedule not in SCHEDULES:
-        raise MotionFileError(f"{Path(path).name} asks in its metadata for the schedule '{file.schedule}', which this "
-                              f"version does not know; it knows {', '.join(SCHEDULES)}")
+    name = listed_name(MOTION_MODELS, path)
+    file = read_motion_file(path, name)
     sample = next(iter(file.weights.values()))
     dtype = comfy.model_management.unet_dtype(
         model_params=sum(w.numel() for w in file.weights.values()), weight_dtype=sample.dtype)
@@ -104,7 +103,7 @@ def load_motion(path: str | Path) -> LoadedMotion:
     encoder = None
     if file.image_encoder is not None:
         encoder = _with_weights(ImageEncoder(file.config.channels, **at), file.image_encoder, _load_encoder, path)
-    return LoadedMotion(Path(path).name, file.family, file.schedule, file.config, patcher, encoder,
+    return LoadedMotion(name, file.family, file.schedule, file.config, patcher, encoder,
                         sampling=file.sampling)
 
 

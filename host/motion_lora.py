@@ -8,6 +8,7 @@ from pathlib import Path
 from comfy.weight_adapter.lora import LoRAAdapter
 
 from ..motion.lora import Change, changes, read_motion_lora
+from .folders import MOTION_LORAS, listed_name
 from .motion import LoadedMotion
 
 
@@ -19,7 +20,7 @@ def with_motion_lora(motion: LoadedMotion, path: str | Path, strength: float) ->
     Raises:
         MotionFileError: The file is no motion LoRA, or does not fit the module.
     """
-    lora = read_motion_lora(path)
+    lora = read_motion_lora(path, listed_name(MOTION_LORAS, path))
     found = changes(lora, {key: weight.shape for key, weight in motion.patcher.model.state_dict().items()})
     told = f"{lora.name}: {len(found)} layers, rank {max(len(change.pair.down) for change in found)}"
     if strength == 0:

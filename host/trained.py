@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import comfy.utils
 import folder_paths
 from torch import Tensor
 
 from .folders import MOTION_MODELS
+from .weights import read_lora
 
 LORAS = "loras"
 SAVED_MODULES = "motion_modules"
@@ -31,5 +31,6 @@ def load_lora(name: str) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: There is no such file.
+        WeightsError: It is no LoRA of an image model, or damaged.
     """
-    return comfy.utils.load_torch_file(folder_paths.get_full_path_or_raise(LORAS, name), safe_load=True)
+    return read_lora(Path(folder_paths.get_full_path_or_raise(LORAS, name)), name)

@@ -22,7 +22,7 @@ from ..training.checkpoints import history
 from ..training.config import PRESETS, TrainingConfig
 from ..training.draws import Examples
 from ..training.loop import DTYPES, Report, Stage, train
-from ..training.lora import export, inject, read
+from ..training.lora import export, fill, inject, read
 from ..training.memory import estimate
 from ..training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
 from .dataset import Data
@@ -124,7 +124,7 @@ def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[s
         if lora is not None:
             weights, shape = read(lora, names)
             inject(setting.model, {layer: names[layer] for layer in _layers(weights)}, shape)
-            setting.model.load_state_dict(weights, strict=False)
+            fill(setting.model, weights)
         elif not how.decoupled:
             inject(setting.model, names, shape, request.config.seed)
         stage = motion_stage(setting)

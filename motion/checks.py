@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Size, Tensor
 
-from .containers import AGAIN, MotionFileError
+from .errors import AGAIN, MotionFileError, short, some
 from .formats import EXPECTED
+
+FLOATS = {getattr(torch, name) for name in (
+    "float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")}
+"""Types that weights are stored in. Others are floating-point too, but have no value between powers of two."""
 
 
 def check_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, Size], what: str) -> None:
@@ -28,7 +32,7 @@ def check_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, Size], what
                               f"such as {some(unknown)}. Expected {EXPECTED}.")
     for key, shape in shapes.items():
         tensor = tensors[key]
-        if tensor.shape != shape or not tensor.is_floating_point():
+        if tensor.shape != shape or tensor.dtype not in FLOATS:
             raise MotionFileError(f"is a {what} with a wrong tensor: {key} has the shape {tuple(tensor.shape)} "
                                   f"({tensor.dtype}), expected {tuple(shape)} of a floating-point type. {AGAIN}")
 
@@ -37,16 +41,10 @@ def check_finite(tensors: Mapping[str, Tensor], what: str = "motion module") -> 
     """Check that no value is infinite or not a number; the extremes show both, cannot overflow, and take one pass.
 
     Raises:
-        MotionFileError: One is.
+        MotionFileError: One is, or becomes infinite in single precision, which nothing here computes beyond.
     """
     for key, tensor in tensors.items():
         # a CPU does not compare 8-bit floats
         values = tensor.float() if tensor.itemsize == 1 else tensor
-        if values.numel() and not torch.stack(values.aminmax()).isfinite().all():
-            raise MotionFileError(f"is a damaged {what}: {key} holds NaN or infinite values. {AGAIN}")
-
-
-def some(keys: Iterable[str], most: int = 3) -> str:
-    """Name a few of the keys."""
-    keys = list(keys)
-    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")
+        if values.numel() and not torch.stack(values.aminmax()).float().isfinite().all():
+            raise MotionFileError(f"is a damaged {what}: {short(key)} holds NaN or infinite values. {AGAIN}")

@@ -12,22 +12,25 @@ import torch
 from safetensors.torch import save_file
 from torch import Size, Tensor
 
-from .checks import check_finite, check_shapes, some
-from .containers import AGAIN, MotionFileError, read_tensors
+from .checks import FLOATS, check_finite, check_shapes
+from .containers import join_names, read_tensors
+from .errors import AGAIN, MotionFileError, short, some
 from .formats import (
     ANIMATEDIFF,
     EXPECTED,
     IMAGE_ENCODER,
     POSITIONS,
     SITE,
+    Family,
     Layout,
     Signature,
     count_levels,
+    doubt,
     find_family,
     find_foreign,
     find_layout,
     sampling_advice,
-    strip_prefix,
+    strip_prefixes,
 )
 from .image_encoder import ImageEncoder
 from .module import MotionConfig, MotionModule, sinusoid
@@ -43,8 +46,14 @@ HEADS = 8
 COMPUTED_FRAMES = 64
 """Frames that a module without position tables knows: AnimateLCM's."""
 
+MOST_FRAMES = 1024
+"""Frames of the longest position tables that are made; every attention has one, 150 KB a frame in all."""
+
+WIDEST = 8192
+"""Channels of the widest level; Stable Diffusion 1.5 has 1280."""
+
 METADATA = "animatelcm."
-"""Prefix of what we write into the metadata of a safetensors file: family, schedule, heads, max_frames."""
+"""Prefix of what we write into a safetensors file's metadata: family, schedule, heads, max_frames, mid_block."""
 
 SAME_POSITION = 4e-3
 """Tables closer than this to the sinusoid are the sinusoid: half precision, bfloat16 included, rounds less."""
@@ -70,8 +79,11 @@ class MotionFile:
     metadata: dict[str, str]
 
 
-def read_motion_file(path: str | Path) -> MotionFile:
+def read_motion_file(path: str | Path, name: str | None = None) -> MotionFile:
     """Read a motion file of any known family and container.
+
+    Args:
+        name: What messages call it, such as its path in a folder of many; the file's name by default.
 
     Raises:
         MotionFileError: It is something else, damaged, incomplete, of wrong shapes, or holds NaN or infinite values.
@@ -80,7 +92,7 @@ def read_motion_file(path: str | Path) -> MotionFile:
     try:
         return _read(path)
     except MotionFileError as error:
-        raise MotionFileError(f"{path.name} {error}") from error
+        raise MotionFileError(f"{name or path.name} {error}") from error
 
 
 def write_motion_file(
@@ -115,7 +127,8 @@ def write_motion_file(
         check_finite(tensors)
     except MotionFileError as error:
         raise MotionFileError(f"{path.name} is not written, because what it would hold {error}") from error
-    facts = {"family": family, "schedule": schedule, "heads": config.heads, "max_frames": config.max_frames}
+    facts = {"family": family, "schedule": schedule, "heads": config.heads, "max_frames": config.max_frames,
+             "mid_block": config.mid_block}
     metadata = {"format": "pt"} | {METADATA + name: str(value) for name, value in facts.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -127,7 +140,7 @@ def write_motion_file(
 
 def _read(path: Path) -> MotionFile:
     tensors, metadata = read_tensors(path)
-    tensors = {strip_prefix(key): tensor for key, tensor in tensors.items()}
+    tensors = join_names(list(zip(strip_prefixes(tensors), tensors.values(), strict=True)))
     layout = _recognise({key: tensor.shape for key, tensor in tensors.items()})
     image_encoder = {key: tensor for key, tensor in tensors.items() if key.startswith(IMAGE_ENCODER)}
     temporal = {key: tensor for key, tensor in tensors.items() if SITE.fullmatch(key)}
@@ -141,21 +154,37 @@ def _read(path: Path) -> MotionFile:
         file_name=path.name.lower(),
     )
     family = find_family(signature)
-    name = metadata.get(f"{METADATA}family", family.name)
+    _check_middle(signature, family, metadata)
     config = _config(temporal, signature, metadata)
     _check(temporal, layout, config)
     _check_encoder(image_encoder, config)
     check_finite(temporal | tables | image_encoder)
+    name = short(metadata.get(f"{METADATA}family", family.name))
     return MotionFile(
         family=name,
         schedule=metadata.get(f"{METADATA}schedule", family.schedule),
-        sampling=sampling_advice(name, signature),
+        sampling=_sampling(name, signature, metadata),
         config=config,
         weights=_from_file(temporal, layout, config),
         image_encoder={key.removeprefix(IMAGE_ENCODER): tensor for key, tensor in image_encoder.items()} or None,
         position_encoding=_unusual_positions(tables, config),
         metadata=metadata,
     )
+
+
+def _sampling(name: str, signature: Signature, metadata: Mapping[str, str]) -> str | None:
+    """Return what to set in a sampler, and, where the family is a guess, what else it can be."""
+    advice, uncertain = sampling_advice(name, signature), doubt(signature)
+    return f"{advice}\n{uncertain}" if uncertain and f"{METADATA}family" not in metadata else advice
+
+
+def _check_middle(signature: Signature, family: Family, metadata: Mapping[str, str]) -> None:
+    """Raise where the site in the middle block is missing that a family always has, or that the file had once."""
+    had = metadata.get(f"{METADATA}mid_block")
+    expected = family.mid_block if f"{METADATA}family" not in metadata else had == "True"
+    if expected and not signature.mid_block:
+        raise MotionFileError(f"is an incomplete {family.name} motion module: its middle block is missing, all keys "
+                              f"that begin with mid_block.motion_modules.0. {AGAIN}")
 
 
 def _recognise(shapes: Mapping[str, Size]) -> Layout:
@@ -174,14 +203,22 @@ def _config(temporal: Mapping[str, Tensor], signature: Signature, metadata: Mapp
     if (levels := count_levels(temporal)) != LEVELS:
         raise MotionFileError(f"is a motion module of {levels} levels, not {LEVELS}. Expected {EXPECTED}.")
     try:
+        channels = tuple(_channels(temporal, level) for level in range(LEVELS))
         return MotionConfig(
-            channels=tuple(_channels(temporal, level) for level in range(LEVELS)),
+            channels=channels,
             mid_block=signature.mid_block,
-            heads=int(metadata.get(f"{METADATA}heads", HEADS)),
-            max_frames=int(metadata.get(f"{METADATA}max_frames", signature.frames or COMPUTED_FRAMES)),
+            heads=_number(metadata, "heads", HEADS, max(channels)),
+            max_frames=_number(metadata, "max_frames", signature.frames or COMPUTED_FRAMES, MOST_FRAMES),
         )
-    except (ValueError, ZeroDivisionError) as error:
+    except ValueError as error:
         raise MotionFileError(f"is a motion module of a shape that cannot be used: {error}. {AGAIN}") from error
+
+
+def _number(metadata: Mapping[str, str], name: str, default: int, most: int) -> int:
+    given = metadata.get(f"{METADATA}{name}", str(default))
+    if not given.isascii() or not given.isdigit() or len(given) > 9 or not 1 <= int(given) <= most:
+        raise ValueError(f"{name} is {short(given)}; expected a whole number from 1 to {most}")
+    return int(given)
 
 
 def _channels(temporal: Mapping[str, Tensor], level: int) -> int:
@@ -191,7 +228,10 @@ def _channels(temporal: Mapping[str, Tensor], level: int) -> int:
                     if key.startswith(blocks) and tensor.ndim and ".ff.net.0." not in key)
     if not sizes:
         raise ValueError(f"there is no tensor of level {level + 1}, whose keys begin with {' or '.join(blocks)}")
-    return sizes.most_common(1)[0][0]
+    channels = sizes.most_common(1)[0][0]
+    if not 1 <= channels <= WIDEST:
+        raise ValueError(f"level {level + 1} has {channels} channels; expected 1 to {WIDEST}")
+    return channels
 
 
 def _module_shapes(config: MotionConfig) -> dict[str, Size]:
@@ -204,6 +244,8 @@ def _from_file(temporal: Mapping[str, Tensor], layout: Layout, config: MotionCon
     weights = {}
     for key in _module_shapes(config):
         parts = [temporal[file_key] for file_key in layout.file_keys(key)]
+        if len({part.dtype for part in parts}) > 1:  # torch does not join 8-bit floats with others
+            parts = [part.float() for part in parts]
         weights[key] = torch.cat(parts) if len(parts) > 1 else parts[0]
     return weights
 
@@ -242,9 +284,11 @@ def _check_encoder(image_encoder: Mapping[str, Tensor], config: MotionConfig) ->
 
 def _table(key: str, tensor: Tensor) -> Tensor:
     """Return a position table (frames, c), which files store with an axis of length one before these."""
-    if tensor.ndim != 3 or len(tensor) != 1 or not tensor.numel() or not tensor.is_floating_point():
-        raise MotionFileError(f"is a motion module with a wrong position table: {key} has the shape "
-                              f"{tuple(tensor.shape)} ({tensor.dtype}), expected (1, frames, channels). {AGAIN}")
+    if (tensor.ndim != 3 or len(tensor) != 1 or not tensor.numel() or tensor.dtype not in FLOATS
+            or tensor.shape[1] > MOST_FRAMES or tensor.shape[2] > WIDEST):
+        raise MotionFileError(f"is a motion module with a wrong position table: {short(key)} has the shape "
+                              f"{tuple(tensor.shape)} ({tensor.dtype}), expected (1, frames, channels) with at most "
+                              f"{MOST_FRAMES} frames. {AGAIN}")
     return tensor[0]
 
 
@@ -255,16 +299,16 @@ def _unusual_positions(tables: Mapping[str, Tensor], config: MotionConfig) -> di
         same_width = {key: table.float() for key, table in tables.items() if table.shape[1] == channels}
         first, one = next(iter(same_width.items()))
         if channels not in config.channels:
-            raise MotionFileError(f"is a motion module with a wrong position table: {first} is for {channels} "
+            raise MotionFileError(f"is a motion module with a wrong position table: {short(first)} is for {channels} "
                                   f"channels, expected one of {config.channels}. {AGAIN}")
         if all((table - sinusoid(*table.shape)).abs().max() <= SAME_POSITION for table in same_width.values()):
             continue
         if other := next((key for key, table in same_width.items() if not torch.equal(table, one)), None):
-            raise MotionFileError(f"has different position tables at sites of {channels} channels, {first} and "
-                                  f"{other}. Expected one table for all sites of a width.")
+            raise MotionFileError(f"has different position tables at sites of {channels} channels, {short(first)} "
+                                  f"and {short(other)}. Expected one table for all sites of a width.")
         if len(one) < config.max_frames:
-            raise MotionFileError(f"has a position table of {len(one)} frames, {first}, but its metadata promise "
-                                  f"{config.max_frames}. {AGAIN}")
+            raise MotionFileError(f"has a position table of {len(one)} frames, {short(first)}, but its metadata "
+                                  f"promise {config.max_frames}. {AGAIN}")
         unusual[channels] = tables[first][:config.max_frames]
     return unusual or None
 

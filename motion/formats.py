@@ -16,7 +16,7 @@ EXPECTED = (
 IMAGE_ENCODER = "img_encoder."
 """Prefix of the image-to-video encoder's keys."""
 
-SITE = re.compile(r"((?:(?:down|up)_blocks\.\d+|mid_block)\.motion_modules\.\d+)\.(.+)")
+SITE = re.compile(r"((?:(?:down|up)_blocks\.[0-9]{1,3}|mid_block)\.motion_modules\.[0-9]{1,3})\.(.+)")
 """A key of the temporal network: its site, and the rest."""
 
 POSITIONS = re.compile(r"\.(?:pos_encoder|pos_embed)\.(pe|pos_encoding)$")
@@ -64,15 +64,19 @@ def find_layout(keys: Iterable[str]) -> Layout | None:
 
 def count_levels(keys: Iterable[str]) -> int:
     """Return how many UNet levels have sites."""
-    levels = (re.match(r"(?:down|up)_blocks\.(\d+)\.motion_modules\.", key) for key in keys)
+    levels = (re.match(r"(?:down|up)_blocks\.([0-9]{1,3})\.motion_modules\.", key) for key in keys)
     return 1 + max((int(level[1]) for level in levels if level), default=-1)
 
 
-def strip_prefix(key: str) -> str:
-    """Return a key without the prefixes that parallel training leaves."""
-    while key.startswith("module."):
-        key = key.removeprefix("module.")
-    return key
+PREFIX = re.compile(r"(?:module\.|_orig_mod\.|model\.|diffusion_model\.|unet\.|motion_adapter\.)+")
+"""What parallel training, torch.compile, and files of a whole model put before the keys of its UNet."""
+
+
+def strip_prefixes(keys: Iterable[str]) -> list[str]:
+    """Return the keys without what stands before the UNet's, where there is a temporal network among them."""
+    keys = list(keys)
+    bare = [key[match.end():] if (match := PREFIX.match(key)) else key for key in keys]
+    return bare if any(map(SITE.fullmatch, bare)) else keys
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ class Family:
     sampling: str
     """What to set in a sampler, for the user."""
     matches: Callable[[Signature], bool]
+    mid_block: bool = False
+    """Whether every file of it has a site in the middle block."""
 
 
 def _is_lightning(file: Signature) -> bool:
@@ -113,22 +119,34 @@ def _is_lightning(file: Signature) -> bool:
 
 
 def _is_animatelcm(file: Signature) -> bool:
-    # The released files have no position tables, and the authors' code saves its own under its own name. diffusers
-    # always saves tables: of 64 frames where the adapter was made for AnimateLCM; with fewer only the name can tell.
-    if file.position_name in (None, "pos_encoding"):
+    # The released files have no position tables, and the authors' code saves its own under its own name. Programs that
+    # convert them save tables: of 64 frames where they know what they convert; with fewer only the name can tell.
+    if file.position_name in (None, "pos_encoding") or "animatelcm" in file.file_name:
         return True
-    return file.layout is MOTION_ADAPTER and (file.frames == 64 or "animatelcm" in file.file_name)
+    return file.frames == ANIMATELCM_FRAMES and file.mid_block
+
+
+def _is_long(file: Signature) -> bool:
+    return re.search(r"lt_long_mm|long[ _-]?animatediff", file.file_name) is not None
+
+
+def _is_v2(file: Signature) -> bool:
+    return file.mid_block or "mm_sd_v15_v2" in file.file_name
 
 
 FEW = "{steps} steps, cfg 1, sampler lcm, scheduler simple"
 MANY = "25 steps, cfg 7.5, any sampler"
+ANIMATELCM_FRAMES = 64
+MOST_OF_ANIMATEDIFF = 32
+"""Frames of the tables of AnimateDiff v2 and v3; v1 has 24."""
 
 FAMILIES = (
-    Family("AnimateLCM image-to-video", "AnimateLCM image-to-video", FEW, lambda file: file.image_encoder),
+    Family("AnimateLCM image-to-video", "AnimateLCM image-to-video", FEW, lambda file: file.image_encoder, True),
     Family("AnimateDiff-Lightning", "AnimateDiff", "{steps} steps, cfg 1, sampler euler, scheduler simple",
-           _is_lightning),
-    Family("AnimateLCM text-to-video", "AnimateLCM text-to-video", FEW, _is_animatelcm),
-    Family("AnimateDiff v2", "AnimateDiff", MANY, lambda file: file.mid_block),
+           _is_lightning, True),
+    Family("LongAnimateDiff", "AnimateDiff", MANY, _is_long),
+    Family("AnimateLCM text-to-video", "AnimateLCM text-to-video", FEW, _is_animatelcm, True),
+    Family("AnimateDiff v2", "AnimateDiff", MANY, _is_v2, True),
     Family("AnimateDiff v1", "AnimateDiff", MANY, lambda file: file.frames <= 24),
     Family("AnimateDiff v3", "AnimateDiff", MANY, lambda file: True),
 )
@@ -145,6 +163,19 @@ def sampling_advice(name: str, file: Signature) -> str | None:
     """Return what to set in a sampler for a file of the family of this name; None for one that is not known."""
     sampling = next((family.sampling for family in FAMILIES if family.name == name), None)
     return sampling and sampling.format(steps=file.steps or COMMON_STEPS)
+
+
+def doubt(file: Signature) -> str | None:
+    """Return why the family of a file is not certain, and what else can be set, for the user; None where it is."""
+    if file.frames is None or file.frames <= MOST_OF_ANIMATEDIFF or file.position_name == "pos_encoding" or (
+            "animatelcm" in file.file_name or _is_long(file)):
+        return None
+    if file.frames == ANIMATELCM_FRAMES and file.mid_block:
+        return ("not certain: LongAnimateDiff has position tables of 64 frames too. If this is one, set schedule to "
+                f"AnimateDiff and sample with {MANY}")
+    middle = "" if file.mid_block else " and no middle block"
+    return (f"not certain: no known family has position tables of {file.frames} frames{middle}. If this is a few-step "
+            f"module, set schedule to the one it was trained with and sample with {FEW.format(steps=COMMON_STEPS)}")
 
 
 @dataclass(frozen=True)
@@ -174,7 +205,10 @@ def _is_pia(shapes: Mapping[str, Size]) -> bool:
     return count_levels(shapes) > 0 and shapes.get("conv_in.weight", ())[1:2] == (9,)
 
 
+CONTROL_LORA = Foreign("a ControlNet-LoRA", "Use the ControlNet loader for it.", _has(r"^lora_controlnet$"))
+
 FOREIGN = (
+    CONTROL_LORA,
     Foreign("a motion LoRA", "Use Load Motion LoRA for it, after Load Motion Module.", _is_motion_lora),
     Foreign("a LoRA of the image model", "Use the LoRA loader for it, on the MODEL.", _has(LORA_KEY)),
     Foreign("a HotshotXL motion module", "It belongs to SDXL and does not fit Stable Diffusion 1.5.",
@@ -186,16 +220,34 @@ FOREIGN = (
     Foreign("a PIA motion module", "Its changed input layer is not supported.", _is_pia),
     Foreign("a FancyVideo motion module", "Its extra embeddings are not supported.",
             _has(r"^(fps|motion)_embedding\.")),
+    Foreign("a CameraCtrl file", "Its camera encoder is not supported.",
+            _has(r"\.qkv_merge\.|^pose_encoder|^camera_encoder")),
 )
 """Looked for in every file."""
 
 FOREIGN_WITHOUT_TIME = (
     Foreign("an SDXL checkpoint", "Use the checkpoint loader for it.", _has(r"^conditioner\.embedders\.")),
+    Foreign("a diffusion transformer, such as Flux, SD3 or Wan", "It does not go with Stable Diffusion 1.5; use the "
+            "diffusion model loader for it.",
+            _has(r"^(model\.diffusion_model\.)?(double_blocks|single_blocks|joint_blocks|transformer_blocks|blocks)\.\d")),
     Foreign("a Stable Diffusion checkpoint", "Use the checkpoint loader for it.",
             _has(r"^model\.diffusion_model\.|^cond_stage_model\.")),
+    Foreign("a UNet of Stable Diffusion", "Use the diffusion model loader for it.",
+            _has(r"^(input|output)_blocks\.\d")),
+    Foreign("a VAE", "Use the VAE loader for it.",
+            _has(r"^(vae\.|first_stage_model\.)?((encoder|decoder)\.(down|up|mid|down_blocks|up_blocks|mid_block)\.|"
+                 r"(post_)?quant_conv\.)")),
     Foreign("a UNet in diffusers' layout, or a part of one", "Use the diffusion model loader for it.",
             _has(r"^(unet\.)?((down_blocks|up_blocks|mid_block)\.(\d+\.)?(resnets|attentions|downsamplers|upsamplers)\.|"
                  r"time_embedding\.linear_1|conv_norm_out\.)")),
+    Foreign("an IP-Adapter", "Use the IP-Adapter loader of the pack that has one.",
+            _has(r"^(image_proj|image_proj_model|ip_adapter|adapter_modules)\.")),
+    Foreign("a T2I-Adapter", "Use the ControlNet loader for it.",
+            _has(r"^(adapter\.)?body\.\d+\.(block1|block2|in_conv|resnets)\b")),
+    Foreign("a CLIP vision model", "Use the CLIP vision loader for it.", _has(r"^(vision_model|visual)\.")),
+    Foreign("a text encoder", "Use the CLIP loader for it.",
+            _has(r"^(text_encoder\w*\.|transformer\.)?(text_model\.|encoder\.block\.\d+\.layer\.|shared\.weight$)|"
+                 r"^(model\.)?layers\.\d+\.self_attn\.")),
     Foreign("an image encoder of AnimateLCM image-to-video", "Its motion module is missing: use the complete file.",
             _has(r"^img_encoder\.")),
 )

@@ -14,10 +14,20 @@ from pathlib import Path
 
 from torch import Size, Tensor
 
-from .checks import check_finite, some
-from .containers import AGAIN, MotionFileError, read_tensors
-from .formats import ANIMATEDIFF, LORA_KEY, MOTION_ADAPTER, TEMPORAL_KEY, find_foreign, find_layout
-from .lora_scale import check_parameters, scale_of
+from .checks import FLOATS, check_finite
+from .containers import read_tensors
+from .errors import AGAIN, MotionFileError, short, some
+from .formats import (
+    ANIMATEDIFF,
+    CONTROL_LORA,
+    LORA_KEY,
+    MOTION_ADAPTER,
+    TEMPORAL_KEY,
+    find_foreign,
+    find_layout,
+    strip_prefixes,
+)
+from .lora_scale import Scales, read_scales
 
 EXPECTED = "a LoRA of a motion module, as AnimateDiff, MotionDirector, diffusers or PEFT save it"
 PREFIXES = re.compile(r"(?:module\.|base_model\.model\.|unet\.|diffusion_model\.|lora_unet_)*")
@@ -30,6 +40,8 @@ KINDS = (
 )
 """A key without its prefixes: the layer that is changed, and which of its tensors this is."""
 SAME_KIND = {"A": "down", "B": "up"}
+MOST_LAYERS, LONGEST_NAME = 2048, 512
+"""A module has some 300 layers, whose longest name has 120 characters."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class MotionLora:
     """What a motion LoRA file holds."""
 
     name: str
-    """File name, for messages."""
+    """The file, for messages."""
     pairs: dict[str, Pair]
     """By the layer's name in the file, without prefixes."""
 
@@ -63,20 +75,23 @@ class Change:
     pair: Pair
 
 
-def read_motion_lora(path: str | Path) -> MotionLora:
+def read_motion_lora(path: str | Path, name: str | None = None) -> MotionLora:
     """Read a motion LoRA of any known format and container.
+
+    Args:
+        name: What messages call it, such as its path in a folder of many; the file's name by default.
 
     Raises:
         MotionFileError: It is something else, damaged or incomplete, or of a kind whose effect is more than up @ down.
     """
     path = Path(path)
+    name = name or path.name
     try:
         tensors, metadata = read_tensors(path)
         _refuse_foreign({key: tensor.shape for key, tensor in tensors.items()})
-        check_parameters(tensors, metadata)
-        return MotionLora(path.name, _pairs(tensors, metadata))
+        return MotionLora(name, _pairs(tensors, read_scales(tensors, metadata)))
     except MotionFileError as error:
-        raise MotionFileError(f"{path.name} {error}") from error
+        raise MotionFileError(f"{name} {error}") from error
 
 
 def changes(lora: MotionLora, shapes: Mapping[str, Size]) -> list[Change]:
@@ -144,41 +159,45 @@ def _places(shapes: Mapping[str, Size]) -> dict[str, tuple[str, int, int]]:
     return found
 
 
-def _pairs(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Pair]:
+def _pairs(tensors: Mapping[str, Tensor], scales: Scales) -> dict[str, Pair]:
     layers: dict[str, dict[str, Tensor]] = {}
     unknown = []
     for key, tensor in tensors.items():
         bare = key[PREFIXES.match(key).end():]
         match = next(filter(None, (kind.fullmatch(bare) for kind in KINDS)), None)
-        if match is None or not re.search(TEMPORAL_KEY, bare):
+        if match is None or not re.search(TEMPORAL_KEY, bare) or len(key) > LONGEST_NAME:
             unknown.append(key)
             continue
         layer, kind = match["layer"].replace(".processor.", "."), SAME_KIND.get(match["kind"], match["kind"])
         if kind in layers.setdefault(layer, {}):
-            raise MotionFileError(f"has two tensors for one layer, the second one is {key}. Expected {EXPECTED}.")
+            raise MotionFileError(f"has two tensors for one layer, the second one is {short(key)}. "
+                                  f"Expected {EXPECTED}.")
         layers[layer][kind] = tensor
     if unknown:
         raise MotionFileError(f"holds {len(unknown)} of {len(tensors)} tensors that are not understood, such as "
                               f"{some(unknown)}. Expected {EXPECTED}, and nothing else.")
-    return {layer: _pair(layer, parts, metadata) for layer, parts in layers.items()}
+    if len(layers) > MOST_LAYERS:
+        raise MotionFileError(f"is for {len(layers)} layers; a motion module has fewer than {MOST_LAYERS}. "
+                              f"Expected {EXPECTED}.")
+    return {layer: _pair(layer, parts, scales) for layer, parts in layers.items()}
 
 
-def _pair(layer: str, parts: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Pair:
+def _pair(layer: str, parts: Mapping[str, Tensor], scales: Scales) -> Pair:
     if missing := {"down", "up"} - parts.keys():
-        raise MotionFileError(f"is incomplete: {layer} has no '{missing.pop()}' tensor. {AGAIN}")
+        raise MotionFileError(f"is incomplete: {short(layer)} has no '{missing.pop()}' tensor. {AGAIN}")
     down, up = parts["down"], parts["up"]
     if not (down.ndim == up.ndim == 2 and len(down) == up.shape[1] > 0
-            and down.is_floating_point() and up.is_floating_point()):
+            and {down.dtype, up.dtype} <= FLOATS):
         raise MotionFileError(f"has wrong tensors: down {tuple(down.shape)} ({down.dtype}) and up {tuple(up.shape)} "
-                              f"({up.dtype}) of {layer}; expected (rank, inputs) and (outputs, rank) of a "
+                              f"({up.dtype}) of {short(layer)}; expected (rank, inputs) and (outputs, rank) of a "
                               f"floating-point type. {AGAIN}")
-    check_finite({f"{layer}, {kind}": tensor for kind, tensor in parts.items()}, "motion LoRA")
-    return Pair(down, up, scale_of(layer, len(down), parts.get("alpha"), metadata))
+    check_finite({f"{layer}, down": down, f"{layer}, up": up}, "motion LoRA")
+    return Pair(down, up, scales.of(layer, len(down), parts.get("alpha")))
 
 
 def _refuse_foreign(shapes: Mapping[str, Size]) -> None:
-    if not any(re.search(LORA_KEY, key) for key in shapes):
-        if find_layout(shapes):
+    if CONTROL_LORA.matches(shapes) or not any(re.search(LORA_KEY, key) for key in shapes):
+        if find_layout(strip_prefixes(shapes)):
             raise MotionFileError(f"is a motion module. Use Load Motion Module for it. Expected {EXPECTED}.")
         foreign = find_foreign(shapes)
         if foreign is not None:

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..host.display import show_text
 from ..host.folders import motion_files, motion_path
+from ..motion.errors import short
 from ..samplers.schedules import SCHEDULES, Schedule
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def schedule_input(advanced: bool = False) -> io.Combo.Input:
 def chosen_schedule(motion_module: LoadedMotion, schedule: str) -> tuple[Schedule | None, str]:
     """Return the schedule that the socket stands for, None for the model's own, and lines for the node to show."""
     name = motion_module.schedule if schedule == AUTO else schedule
+    if name != KEEP and name not in SCHEDULES:
+        raise ValueError(f"{motion_module.name} asks in its metadata for the noise schedule '{short(name)}', which "
+                         "this version does not know. Update this pack, or set schedule to the one that the file was "
+                         f"trained with: {', '.join(SCHEDULES)}")
     told = f"{motion_module.family}, up to {motion_module.config.max_frames} frames\nschedule: {name}"
     if motion_module.sampling:
         told += f"\nsample with {motion_module.sampling}"

@@ -1,5 +1,6 @@
 """Every node explains itself: a help page, a description, a tooltip on every socket."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,18 @@ def test_a_node_explains_itself(node):
         assert socket.tooltip, socket.id
         assert f"**{socket.id}**" in page, f"{socket.id} is missing from {schema.node_id}.md"
     assert all(output.tooltip for output in schema.outputs)
+
+
+def test_what_the_page_of_errors_says_of_files_is_what_the_code_says():
+    root = DOCS.parent.parent
+    source = "".join(path.read_text(encoding="utf-8") for folder in ("motion", "host", "nodes", "training")
+                     for path in sorted((root / folder).rglob("*.py")))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)
+    page = (root / "docs" / "errors.md").read_text(encoding="utf-8")
+    section = page.partition("## From files")[2].partition("\n## ")[0]
+    said = [piece.strip() for row in section.splitlines() if row.startswith("| *")
+            for phrase in re.findall(r"\*([^*]+)\*", row.split(" | ")[0]) for piece in phrase.split("...")]
+    said = [piece for piece in said if len(piece) > 3]
+    assert len(said) > 40
+    for piece in said:
+        assert any(part in source for part in (piece, piece.removeprefix("is "))), f"nothing says {piece!r}"

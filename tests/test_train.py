@@ -30,6 +30,10 @@ def test_arguments_override_the_file_and_leave_the_rest(train):
     assert train.told(train.parse(["some.toml"]), file) == file
 
 
+def test_a_table_that_is_none_stays_for_the_plan_to_name(train):
+    assert train.told(train.parse(["some.toml", "--steps", "7"]), {"loop": 3}) == {"loop": 3}
+
+
 def test_every_argument_is_one_that_a_plan_knows(train):
     from animatelcm.training.options import plan
 

@@ -35,7 +35,10 @@ def load(path: Path, device: torch.device, mmap: bool = False) -> dict:
         CheckpointError: It cannot be read.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True, mmap=mmap)
+        state = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
+        if not isinstance(state, dict):
+            raise TypeError(f"it holds a {type(state).__name__}")
+        return state
     except Exception as error:
         raise CheckpointError(f"{path.name} is no readable checkpoint ({error}); remove it to start anew") from error
 

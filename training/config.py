@@ -59,6 +59,9 @@ class LoopConfig:
         _within("accumulation", self.accumulation, 1)
         _within("save_every", self.save_every, 1)
         _within("ema", self.ema, 0, 1)
+        _within("weight_decay", self.weight_decay, 0)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {self.betas}; expected two numbers from 0 to less than 1")
         _one_of("rate", self.rate, RATES)
         _one_of("precision", self.precision, PRECISIONS)
         if not self.divergence > 1:

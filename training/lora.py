@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 
@@ -94,24 +95,56 @@ def read(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> tuple[dict[
     """Return the weights by the network's names, and the shape, of a LoRA file's tensors: the inverse of `export`.
 
     Raises:
-        ValueError: A tensor is for none of the network's layers, or the layers differ in rank or alpha.
+        ValueError: A tensor is for none of the network's layers, is missing or damaged, or the layers differ in rank or
+            alpha.
     """
     layers = {"lora_unet_" + diffusers.replace(".", "_"): name for name, diffusers in names.items()}
-    weights, alphas, ranks = {}, {}, set()
+    weights, alphas, ranks, parts = {}, {}, set(), {}
     for key, tensor in tensors.items():
         layer, _, part = key.partition(".")
         if layer not in layers or part not in ("lora_down.weight", "lora_up.weight", "alpha"):
-            raise ValueError(f"the LoRA has a tensor {key}, which belongs to no layer of this UNet. Expected a LoRA "
-                             "with keys such as lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight")
+            raise ValueError(f"the LoRA has a tensor {key[:200]}, which belongs to no layer of this UNet. Expected a "
+                             "LoRA with keys such as lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight")
+        parts.setdefault(layer, set()).add(part)
         if part == "alpha":
-            alphas[layer] = float(tensor)
+            alphas[layer] = _alpha(key, tensor)
             continue
+        if tensor.ndim < 2 or not len(tensor) or not tensor.is_floating_point():
+            raise ValueError(f"the LoRA has a tensor {key} of the shape {tuple(tensor.shape)} ({tensor.dtype}); "
+                             "expected a matrix of a floating-point type")
         part = part.removeprefix("lora_").removesuffix(".weight")
-        weights[f"{layers[layer]}.{part}.weight"] = tensor.float()
+        weight = weights[f"{layers[layer]}.{part}.weight"] = tensor.float()
+        if not weight.isfinite().all():
+            raise ValueError(f"the LoRA is damaged: {key} holds NaN or infinite values. Make or download it again")
         if part == "down":
             ranks.add(len(tensor))
             alphas.setdefault(layer, float(len(tensor)))
+    for layer, found in parts.items():
+        if missing := {"lora_down.weight", "lora_up.weight"} - found:
+            raise ValueError(f"the LoRA is incomplete: {layer} has no {missing.pop()}. Make or download it again")
     if len(ranks) != 1 or len(set(alphas.values())) != 1:
-        raise ValueError(f"the LoRA has layers of the ranks {sorted(ranks)} and alphas {sorted(set(alphas.values()))}; "
-                         "expected one rank and one alpha")
+        raise ValueError(f"the LoRA has layers of the ranks {sorted(ranks)[:9]} and alphas "
+                         f"{sorted(set(alphas.values()))[:9]}; expected one rank and one alpha")
     return weights, LoRAConfig(ranks.pop(), next(iter(alphas.values())))
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put a LoRA's weights into the layers that `inject` made for them.
+
+    Raises:
+        ValueError: They are for layers of other sizes.
+    """
+    own = network.state_dict()
+    for name, weight in weights.items():
+        if weight.shape != own[name].shape:
+            raise ValueError(f"the LoRA does not fit this UNet: {name} is {tuple(weight.shape)}, expected "
+                             f"{tuple(own[name].shape)}. Give one that was made for the same kind of model")
+    network.load_state_dict(weights, strict=False)
+
+
+def _alpha(key: str, tensor: Tensor) -> float:
+    alpha = float(tensor.item()) if tensor.numel() == 1 and not tensor.is_complex() else math.nan
+    if not 0 < alpha < math.inf:
+        raise ValueError(f"the LoRA has an alpha that cannot be: {key} is {alpha}, of the shape {tuple(tensor.shape)}; "
+                         "expected one number above 0")
+    return alpha

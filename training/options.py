@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from .cache import DataSettings
 from .clips import ClipSettings
 from .config import PRESETS, STAGES, LoopConfig, TrainingConfig
+from .values import shown, typed
 
 Settings = TypeVar("Settings")
 
@@ -59,7 +60,6 @@ class RunOptions:
             raise OptionError("lora is given, and the image stage makes one; leave it out, or merge it into the model")
 
 
-PATHS = ("data", "lora", "control_net", "output")
 TABLES = ("clips", "views", "training", "loop", "distillation", "lora_shape")
 
 
@@ -88,7 +88,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             raise OptionError("TOML files need Python 3.11, or the package tomli: pip install tomli") from error
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, no TOML, or a number or a nesting too long
         raise OptionError(f"{path} cannot be read: {error}") from error
 
 
@@ -103,11 +103,11 @@ def plan(told: Mapping[str, Any]) -> Plan:
             raise OptionError(f"{name} is not given, and has to be")
     for table in TABLES:
         if not isinstance(told.get(table, {}), Mapping):
-            raise OptionError(f"{table} is {told[table]!r}; expected a table, [{table}]")
+            raise OptionError(f"{table} is {shown(told[table])}; expected a table, [{table}]")
     own = {name: value for name, value in told.items() if name not in TABLES}
-    own |= {name: Path(own[name]) for name in PATHS if name in own}
     # A ControlNet is tuned to the model that it will guide, an image encoder to a motion file of its own kind.
-    own.setdefault("schedule", TEXT_TO_VIDEO if "control_net" in own else SCHEDULES_OF.get(str(told["stage"])))
+    usual = SCHEDULES_OF.get(told["stage"], TEXT_TO_VIDEO) if isinstance(told["stage"], str) else TEXT_TO_VIDEO
+    own.setdefault("schedule", TEXT_TO_VIDEO if "control_net" in own else usual)
     options = _made(RunOptions, "the file", own, RunOptions)
     config = PRESETS[options.preset][options.stage]
     config = replace(config, loop=_over(_short(config.loop, told), "loop", told),
@@ -116,6 +116,8 @@ def plan(told: Mapping[str, Any]) -> Plan:
     config = _over(config, "training", told)
     if options.stage == "image":
         config = replace(config, num_frames=1)
+    if "stage" in told.get("training", {}):
+        raise OptionError("[training] has stage, which stands before all tables")
     size = {name: getattr(config, name) for name in ("num_frames", "height", "width")}
     if twice := sorted(size.keys() & told.get("clips", {}).keys()):
         raise OptionError(f"[clips] has {', '.join(twice)}, which belong into [training]")
@@ -143,6 +145,6 @@ def _made(make: Callable[..., Settings], where: str, values: Mapping[str, Any], 
         if name not in known:
             raise OptionError(f"{where} has {name!r}; expected some of {', '.join(known)}")
     try:
-        return make(**values)
-    except (TypeError, ValueError) as error:
+        return make(**typed(values, settings))
+    except ValueError as error:
         raise OptionError(f"{where}: {error}") from error

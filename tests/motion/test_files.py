@@ -1,6 +1,7 @@
 """Every family of motion file in every container loads to the same tensors, and is written as it was read."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -34,7 +35,11 @@ LCM, AD = "AnimateLCM text-to-video", "AnimateDiff"
     ("a.ckpt", animatediff(mid_block=False, frames=24), "AnimateDiff v1", AD, 24),
     ("a.ckpt", V2, "AnimateDiff v2", AD, 32),
     ("a.ckpt", animatediff(frames=24), "AnimateDiff v2", AD, 24),
-    ("a.ckpt", animatediff(frames=64), "AnimateDiff v2", AD, 64),
+    ("a.ckpt", animatediff(frames=64), LCM, LCM, 64),
+    ("lt_long_mm_16_64_frames_v1.1.ckpt", animatediff(frames=64), "LongAnimateDiff", AD, 64),
+    ("AnimateLCM_with_tables.safetensors", animatediff(frames=32), LCM, LCM, 32),
+    ("a.ckpt", animatediff(frames=48), "AnimateDiff v2", AD, 48),
+    ("a.ckpt", animatediff(mid_block=False, frames=64), "AnimateDiff v3", AD, 64),
     ("a.ckpt", animatediff(mid_block=False, frames=32), "AnimateDiff v3", AD, 32),
     ("a.bin", adapter(), "AnimateDiff v2", AD, 32),
     ("a.bin", adapter(mid_block=False, frames=24), "AnimateDiff v1", AD, 24),
@@ -64,6 +69,10 @@ def test_every_family_loads_to_the_same_tensors(tmp_path, name, tensors, family,
     ("a.pt", lambda tensors: {"anything": {"state_dict": tensors}}),
     ("a.pth", lambda tensors: {"module": tensors, "lr": [0.1]}),
     ("a.ckpt", lambda tensors: {"state_dict": {f"module.{key}": tensor for key, tensor in tensors.items()}}),
+    ("a.safetensors", lambda tensors: {f"model.diffusion_model.{key}": tensor for key, tensor in tensors.items()}),
+    ("a.safetensors", lambda tensors: {f"unet.{key}": tensor for key, tensor in tensors.items()}),
+    ("a.ckpt", lambda tensors: {f"module._orig_mod.{key}": tensor for key, tensor in tensors.items()}),
+    ("a.ckpt", lambda tensors: {"unet": tensors, "text_encoder": {"text_model.x": torch.zeros(2)}}),
     ("a.ckpt", lambda tensors: tensors | {
         "conv_in.weight": torch.zeros(32, 4, 3, 3), "down_blocks.0.resnets.0.conv1.bias": torch.full((3,), math.nan)}),
 ])
@@ -205,3 +214,33 @@ def test_the_mapping_from_diffusers_agrees_in_numbers(tmp_path):
             wanted, got = reference(x, num_frames=5), ours.get_submodule(block)(x.clone(), 5, 1.0)
         assert (wanted - x).std() > 0.1
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "tensors", "metadata", "told"), [
+    ("a.ckpt", animatediff(frames=64), None,
+     "4 steps, cfg 1.*\nnot certain: LongAnimateDiff .*64 frames.*set schedule to AnimateDiff.*25 steps, cfg 7.5"),
+    ("a.bin", adapter(frames=64), None, "4 steps, cfg 1.*\nnot certain: LongAnimateDiff"),
+    ("a.ckpt", animatediff(frames=48), None,
+     "25 steps.*\nnot certain: no known family .* of 48 frames. If .*4 steps, cfg 1"),
+    ("a.ckpt", animatediff(mid_block=False, frames=64), None, "25 steps.*\nnot certain: .* and no middle block"),
+    ("a.safetensors", animatediff(frames=64), {"animatelcm.family": "AnimateDiff v2"},
+     "25 steps, cfg 7.5, any sampler$"),
+    ("AnimateLCM.ckpt", animatediff(frames=64), None, "4 steps, cfg 1, sampler lcm, scheduler simple$"),
+    ("lt_long_mm_16_64_frames.ckpt", animatediff(frames=64), None, "25 steps, cfg 7.5, any sampler$"),
+    ("a.ckpt", V2, None, "25 steps, cfg 7.5, any sampler$"),
+])
+def test_a_family_that_is_a_guess_is_said_to_be_one(tmp_path, name, tensors, metadata, told):
+    assert re.match(told, read_motion_file(save(tmp_path / name, tensors, metadata)).sampling)
+
+
+def test_a_middle_block_is_noted_in_what_is_written(tmp_path):
+    path, config = tmp_path / "a.safetensors", MotionConfig(CHANNELS, mid_block=False)
+    write_motion_file(path, expected_weights(False), "AnimateLCM text-to-video", LCM, config)
+    file = read_motion_file(path)
+    assert (file.metadata["animatelcm.mid_block"], file.config.mid_block) == ("False", False)
+
+
+def test_a_file_of_an_older_version_may_lack_a_middle_block(tmp_path):
+    """Motion modules that were distilled from one without it are called AnimateLCM, and nothing noted it."""
+    metadata = {"animatelcm.family": LCM, "animatelcm.schedule": LCM}
+    assert not read_motion_file(save(tmp_path / "a.safetensors", animatediff(False), metadata)).config.mid_block

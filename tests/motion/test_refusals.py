@@ -7,7 +7,19 @@ import pickle
 import pytest
 import torch
 from animatelcm.motion.files import MotionFileError, read_motion_file
-from animatelcm.tests.motion.files_by_hand import BIASES, CHANNELS, I2V, KEY, SITES, T2V, V2, animatediff, save, table
+from animatelcm.tests.motion.files_by_hand import (
+    BIASES,
+    CHANNELS,
+    I2V,
+    KEY,
+    SITES,
+    T2V,
+    V2,
+    adapter,
+    animatediff,
+    save,
+    table,
+)
 
 UNET = {"down_blocks.0.resnets.0.conv1.weight": torch.zeros(4), "up_blocks.1.attentions.0.norm.bias": torch.zeros(4)}
 LEVELS3 = [(site, c) for site, c in SITES if not site.startswith(("down_blocks.3", "up_blocks.3"))]
@@ -33,7 +45,28 @@ LEVELS3 = [(site, c) for site, c in SITES if not site.startswith(("down_blocks.3
     (V2 | {"fps_embedding.linear.weight": torch.zeros(3)}, ["FancyVideo"]),
     ({"img_encoder.conv_in.weight": torch.zeros(4)}, ["image encoder", "complete file"]),
     ({"image_proj.proj.weight": torch.zeros(4), "ip_adapter.1.to_k_ip.weight": torch.zeros(4)},
-     ["not recognised", "image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"]),
+     ["an IP-Adapter"]),
+    ({"image_proj_model.norm.weight": torch.zeros(4), "adapter_modules.0.to_k_ip.weight": torch.zeros(4)},
+     ["an IP-Adapter"]),
+    ({"encoder.down.0.block.0.conv1.weight": torch.zeros(4), "quant_conv.weight": torch.zeros(4)},
+     ["a VAE", "VAE loader"]),
+    ({"decoder.up_blocks.0.resnets.0.conv1.weight": torch.zeros(4)}, ["a VAE"]),
+    ({"first_stage_model.decoder.mid.block_1.conv1.weight": torch.zeros(4)}, ["a VAE"]),
+    ({"text_model.encoder.layers.0.mlp.fc1.weight": torch.zeros(4)}, ["a text encoder", "CLIP loader"]),
+    ({"encoder.block.0.layer.0.SelfAttention.q.weight": torch.zeros(4), "shared.weight": torch.zeros(4)},
+     ["a text encoder"]),
+    ({"vision_model.encoder.layers.0.mlp.fc1.weight": torch.zeros(4)}, ["a CLIP vision model"]),
+    ({"input_blocks.0.0.weight": torch.zeros(4)}, ["a UNet of Stable Diffusion"]),
+    ({"double_blocks.0.img_attn.qkv.weight": torch.zeros(4)}, ["a diffusion transformer, such as Flux"]),
+    ({"model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": torch.zeros(4)}, ["a diffusion transformer"]),
+    ({"lora_controlnet": torch.zeros(0), "zero_convs.0.0.weight": torch.zeros(4)},
+     ["a ControlNet", "ControlNet loader"]),
+    ({"adapter.body.0.resnets.0.block1.weight": torch.zeros(4)}, ["a T2I-Adapter"]),
+    ({"pose_encoder_state_dict": {"encoder_conv_in.weight": torch.zeros(4)},
+      "attention_processor_state_dict": {f"{SITES[0][0]}.qkv_merge.weight": torch.zeros(4)}}, ["a CameraCtrl file"]),
+    ({f"unet.{key}": tensor for key, tensor in animatediff(False, 32, sites=LEVELS3).items()},
+     ["an SDXL motion module"]),
+    ({f"unet.{key}": tensor for key, tensor in (V2 | {"conv_in.weight": torch.zeros(32, 9, 3, 3)}).items()}, ["PIA"]),
     ({"emb_params": torch.zeros(4)}, ["not recognised", "emb_params"]),
     ({"first": [1], "second": "x"}, ["not recognised", "no named tensors"]),
     ([torch.zeros(3)], ["a Python list"]),
@@ -63,10 +96,28 @@ def test_a_foreign_or_incomplete_file_says_what_it_is(tmp_path, tensors, told):
     assert len(str(error.value)) < 700
 
 
+MIDDLE_MISSING = "its middle block is missing.*Download the file again"
+
+
+@pytest.mark.parametrize(("name", "tensors", "metadata"), [
+    ("AnimateLCM_sd15_t2v.ckpt", animatediff(mid_block=False), None),
+    ("a.safetensors", animatediff(mid_block=False), None),
+    ("a.ckpt", animatediff(mid_block=False, frames=64, position_name="pos_encoding"), None),
+    ("a.ckpt", {key: tensor for key, tensor in I2V.items() if not key.startswith("mid_block.")}, None),
+    ("AnimateLCM-adapter.bin", adapter(mid_block=False), None),
+    ("animatediff_lightning_4step_comfyui.safetensors", animatediff(mid_block=False, frames=32), None),
+    ("mm_sd_v15_v2.ckpt", animatediff(mid_block=False, frames=32), None),
+    ("own.safetensors", animatediff(mid_block=False), {"animatelcm.family": "own", "animatelcm.mid_block": "True"}),
+])
+def test_a_family_that_has_a_middle_block_is_not_read_without_it(tmp_path, name, tensors, metadata):
+    with pytest.raises(MotionFileError, match=rf"{name} is an incomplete .*{MIDDLE_MISSING}"):
+        read_motion_file(save(tmp_path / name, tensors, metadata))
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2])
 def test_values_that_are_not_finite_are_found(tmp_path, value, dtype):
-    tensors = animatediff(mid_block=False, dtype=dtype)
+    tensors = animatediff(dtype=dtype)
     tensors[KEY].view(-1)[77] = value
     with pytest.raises(MotionFileError, match=r"a\.ckpt .*NaN or infinite") as error:
         read_motion_file(save(tmp_path / "a.ckpt", tensors))
@@ -75,7 +126,7 @@ def test_values_that_are_not_finite_are_found(tmp_path, value, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float8_e4m3fn])
 def test_the_largest_finite_values_are_not_taken_for_infinite(tmp_path, dtype):
-    tensors = animatediff(mid_block=False, dtype=dtype)
+    tensors = animatediff(dtype=dtype)
     tensors[KEY].fill_(torch.finfo(dtype).max)
     read_motion_file(save(tmp_path / "a.ckpt", tensors))
 
@@ -103,6 +154,9 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2
     (POINTER, "git-lfs pointer"),
     (b"Access to this model is restricted.", "a text that begins with 'Access to this model"),
     (b"short", "only 5 bytes"),
+    (b"GGUF\x03\x00\x00\x00" + bytes(100), "GGUF file.* Use the .safetensors or .ckpt file that it was made from"),
+    (b"\x1f\x8b\x08" + bytes(100), "an archive .gzip.* Unpack it"),
+    (b"\x89PNG\r\n" + bytes(100), "is a picture"),
     (bytes(range(200, 255)), "unknown kind"),
     (b"\x80\x02garbage", "PyTorch file|pickle"),
     (b"\x20\x00\x00\x00\x00\x00\x00\x00{garbage", "safetensors"),

@@ -65,3 +65,44 @@ def test_a_file_for_another_network_is_refused():
 def test_a_network_without_such_layers_is_refused():
     with pytest.raises(ValueError, match="no layer of the network"):
         lora.inject(copy.deepcopy(toys.Model()), {"unet.last": "conv_out"}, toys.LORA)
+
+
+@pytest.mark.parametrize(("odd", "told"), [
+    (torch.tensor(1.0), r"of the shape \(\)"), (torch.zeros(0, 2), "of the shape"),
+    (torch.zeros(2, 2, dtype=torch.int32), "int32"), (torch.zeros(2, 2, dtype=torch.complex64), "complex64"),
+    (torch.full((4, 3, 3, 3), torch.nan), "NaN or infinite"),
+    (torch.full((2, 2), 1e300, dtype=torch.float64), "NaN or infinite"),
+])
+@pytest.mark.parametrize("part", ["down", "up"])
+def test_a_matrix_that_is_none_is_refused(odd, told, part):
+    _, tensors, _ = trained()
+    key = next(key for key in tensors if key.endswith(f"lora_{part}.weight"))
+    with pytest.raises(ValueError, match=told):
+        lora.read(tensors | {key: odd}, toys.NAMES)
+
+
+@pytest.mark.parametrize("odd", [torch.zeros(2), torch.tensor(0.0), torch.tensor(-1), torch.tensor(float("nan")),
+                                 torch.tensor(1j), torch.zeros(0)])
+def test_an_alpha_that_is_none_is_refused(odd):
+    _, tensors, _ = trained()
+    key = next(key for key in tensors if key.endswith("alpha"))
+    with pytest.raises(ValueError, match="an alpha that cannot be"):
+        lora.read(tensors | {key: odd}, toys.NAMES)
+
+
+@pytest.mark.parametrize("part", ["lora_down.weight", "lora_up.weight"])
+def test_a_layer_with_one_matrix_is_refused(part):
+    _, tensors, _ = trained()
+    del tensors[next(key for key in tensors if key.endswith(part))]
+    with pytest.raises(ValueError, match=f"incomplete: .* has no {part}"):
+        lora.read(tensors, toys.NAMES)
+
+
+def test_layers_of_other_sizes_are_refused():
+    _, _, weights = trained()
+    network = toys.Model()
+    lora.inject(network, toys.NAMES, toys.LORA)
+    lora.fill(network, weights)
+    name = next(iter(weights))
+    with pytest.raises(ValueError, match="does not fit this UNet"):
+        lora.fill(network, weights | {name: torch.zeros(1, 1)})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from animatelcm.training.config import PRESETS
-from animatelcm.training.options import OptionError, plan, read_toml
+from animatelcm.training.cache import DataSettings
+from animatelcm.training.clips import ClipSettings
+from animatelcm.training.config import PRESETS, DistillationConfig, LoopConfig, LoRAConfig, TrainingConfig
+from animatelcm.training.options import OptionError, RunOptions, plan, read_toml
 
 WHOLE = """
 stage = "motion"
@@ -88,3 +92,66 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "bad.toml").write_text("stage = ", encoding="utf-8")
     with pytest.raises(OptionError, match=r"bad\.toml cannot be read"):
         read_toml(tmp_path / "bad.toml")
+
+
+TABLES = {"": RunOptions, "training": TrainingConfig, "loop": LoopConfig, "distillation": DistillationConfig,
+          "lora_shape": LoRAConfig, "clips": ClipSettings, "views": DataSettings}
+FIELDS = [(table, field.name) for table, kind in TABLES.items() for field in fields(kind)]
+EXPECTED = {"str": "a text", "Path": "a path", "Path | None": "a path", "int": "a whole number", "float": "a number",
+            "bool": "true or false",
+            "tuple[float, float]": "a list of two numbers"}
+ODD = [3, -1, 0, 2**70, 10**5000, 1.5, float("nan"), float("inf"), True, "text", "", "a\0b", [], [1, 2], ["x"], [[1.0]],
+       {}, {"a": 1}, Path("x"), None]
+
+
+def with_value(table, name, value):
+    told = {"stage": "motion", "data": "clips", "preset": "tiny"}
+    return {**told, table: {name: value}} if table else {**told, name: value}
+
+
+@pytest.mark.parametrize(("table", "name"), FIELDS)
+def test_a_value_of_another_type_is_named_with_its_table_and_what_was_expected(table, name):
+    wanted = EXPECTED.get(next(field.type for field in fields(TABLES[table]) if field.name == name))
+    where = rf"\[{table}\]" if table else "the file"
+    with pytest.raises(OptionError, match=where) as error:
+        plan(with_value(table, name, [{"a": 1}]))
+    if wanted and (table, name) not in (("training", "stage"), *(("clips", size) for size in (
+            "num_frames", "height", "width"))):
+        assert f"{name} is [{{'a': 1}}]; expected {wanted}" in str(error.value)
+
+
+def test_no_value_ends_in_another_error():
+    """All fields with all odd values, and many tables of both at once."""
+    draw = random.Random(0)
+    cases = [with_value(table, name, value) for table, name in FIELDS for value in ODD]
+    for _ in range(300):
+        told = with_value("", "preset", draw.choice(list(PRESETS)))
+        for table, name in draw.sample(FIELDS, 3):
+            place = told.setdefault(table, {}) if table else told
+            if isinstance(place, dict):
+                place[draw.choice((name, "other"))] = draw.choice(ODD)
+        cases.append(told)
+    for told in cases:
+        try:
+            plan(told)
+        except OptionError as error:
+            assert len(str(error)) < 600
+
+
+@pytest.mark.parametrize(("table", "name", "value", "given"), [
+    ("loop", "learning_rate", 1, 1.0), ("loop", "betas", [0.5, 0.9], (0.5, 0.9)), ("loop", "ema_warmup", True, True)])
+def test_values_become_what_their_fields_are(table, name, value, given):
+    assert getattr(plan(with_value(table, name, value)).config.loop, name) == given
+
+
+@pytest.mark.parametrize("text", ["a = " + "9" * 5000, "a = " + "[" * 5000, "a = 1\na = 2", "\x00", "a = nope"])
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="TOML needs Python 3.11")
+def test_a_file_that_is_no_toml_is_named(tmp_path, text):
+    (tmp_path / "bad.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(OptionError, match=r"bad\.toml cannot be read"):
+        read_toml(tmp_path / "bad.toml")
+    (tmp_path / "bad.toml").write_bytes(b"a = '\xff'")
+    with pytest.raises(OptionError, match=r"bad\.toml cannot be read"):
+        read_toml(tmp_path / "bad.toml")
+    with pytest.raises(OptionError, match="cannot be read"):
+        read_toml(tmp_path)
