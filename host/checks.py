@@ -11,7 +11,6 @@ from .masks import check_masks, check_noise_masks
 from .prompts import check_prompts
 from .windows import check_hints
 
-
 PER_CALL_PATCHES = {
     "SelfAttentionGuidance": ("Self-Attention Guidance", "Perturbed-Attention Guidance works in them"),
     "EasyCacheHolder": ("EasyCache", "LazyCache works in them"),

@@ -24,34 +24,34 @@ def check_masks(conds: dict[str, list[dict]], num_frames: int) -> None:
                                  f"{ADVICE}")
 
 
-def check_noise_masks(mask: Tensor | None, num_frames: int) -> None:
+def check_noise_masks(masks: Tensor | None, num_frames: int) -> None:
     """Check that the noise masks do not start over in the middle of the video.
 
-    A run gets them only after the host has spread them over the frames. Single key frames at equal distances are what
-    people make on purpose, and so is a start that comes back at the end: these pass.
+    A run gets them only after the host has spread them over the frames, so that their number shows in what repeats.
 
     Args:
-        mask: One for each frame, f c h w.
+        masks: One for each frame, f c h w.
 
     Raises:
-        ValueError: All of the first masks come a second time, in the same order.
+        ValueError: They start over, and not as masks do that are made so.
     """
-    count = period(mask)
-    if count is None or 2 * count > num_frames or _has_one_key_frame(mask[:count]):
-        return
-    raise ValueError(f"the video has {num_frames} frames, but its noise masks start over after {count}: the latent was "
-                     f"given {count} masks. {ADVICE}. Masks that repeat on purpose pass where one of them differs a "
-                     "little from its first copy")
+    count = starts_over_after(masks)
+    if count is not None and not _is_made_so(masks, count):
+        raise ValueError(f"the video has {num_frames} frames, but its noise masks start over after {count}: the latent "
+                         f"was given {count} masks. {ADVICE}. Masks that repeat on purpose pass where one of them "
+                         "differs a little from its first copy")
 
 
-def period(mask: Tensor | None) -> int | None:
-    """Return after how many frames the masks start over, f c h w; None where they do not, or are one for all."""
-    if mask is None or len(mask) < 2 or torch.equal(mask[1:], mask[:-1]):
+def starts_over_after(masks: Tensor | None) -> int | None:
+    """Return how many masks, f c h w, come before they start over; None where they do not, or are one for all."""
+    if masks is None or len(masks) < 2 or torch.equal(masks[1:], masks[:-1]):
         return None
-    return next((count for count in range(2, len(mask)) if torch.equal(mask[count:], mask[:-count])), None)
+    return next((count for count in range(2, len(masks)) if torch.equal(masks[count:], masks[:-count])), None)
 
 
-def _has_one_key_frame(masks: Tensor) -> bool:
-    """Say whether all masks but one are the same."""
-    _, counts = masks.flatten(1).unique(dim=0, return_counts=True)
-    return len(counts) == 2 and counts.min().item() == 1
+def _is_made_so(masks: Tensor, count: int) -> bool:
+    """Say whether masks that start over may be meant so: key frames at equal distances, or an end like the start."""
+    _, copies = masks[:count].flatten(1).unique(dim=0, return_counts=True)
+    one_key_frame = len(copies) == 2 and copies.min().item() == 1
+    again = len(masks) - count
+    return one_key_frame or again == 1 or (again < count and len(copies) < count)

@@ -55,7 +55,7 @@ def frames_of_clip(total_frames: int, num_frames: int, options: dict) -> tuple[i
 
 def in_window(executor, base: BaseModel, conds: list[list[dict] | None], x: Tensor, timestep: Tensor,
               model_options: dict) -> list[Tensor]:
-    """CALC_COND_BATCH wrapper: give the conditionings of a window the hints of its frames."""
+    """CALC_COND_BATCH wrapper: give the conditionings of a window the hints and masks of its frames."""
     options = model_options.get("transformer_options", {})
     window = window_of(options)
     if window is None:
@@ -63,6 +63,7 @@ def in_window(executor, base: BaseModel, conds: list[list[dict] | None], x: Tens
     # Packs for AnimateDiff look for this entry, such as IP-Adapters with an image for each frame and ControlNets.
     options = options | {"ad_params": {
         "sub_idxs": list(window.frames), "full_length": window.total_frames, "context_length": len(window.frames)}}
+    conds = [cond and [_masked_in(window, entry) for entry in cond] for cond in conds]
     with _hints_of(window, list(_controls(conds))):
         return executor(base, conds, x, timestep, model_options | {"transformer_options": options})
 
@@ -91,6 +92,17 @@ def _controls(conds: Iterable[list[dict] | None]) -> Iterator[ControlBase]:
             seen.add(id(control))
             pending += [control.previous_controlnet, *control.multigpu_clones.values()]
             yield control
+
+
+def _masked_in(window: Window, entry: dict) -> dict:
+    """Return an entry of a conditioning with the masks of the window's frames.
+
+    The host cuts exactly as many as the video has frames; of more, each window would get the first.
+    """
+    mask = entry.get("mask")
+    if mask is None or len(mask) <= window.total_frames:
+        return entry
+    return entry | {"mask": mask[list(window.frames)]}
 
 
 def _is_computed_by_host(control: ControlBase) -> bool:
