@@ -231,17 +231,18 @@ HANDLERS = ((SpatialTransformer, _after_transformer), (ResBlock, _after_resnet))
 
 # Before sampling.
 
-def _begin_sampling(executor, noise: Tensor, *args, **kwargs) -> Tensor:
+def _begin_sampling(executor, noise: Tensor, latent_image: Tensor, sampler, sigmas: Tensor, noise_mask: Tensor | None,
+                    *args, **kwargs) -> Tensor:
     """OUTER_SAMPLE wrapper: check what the run is given, and tell the calls how many frames there are."""
     guider = executor.class_obj
     # The guider works on a copy of the options that ends with the run.
     options = guider.model_options["transformer_options"]
-    check_run(guider, noise.shape)
+    check_run(guider, noise.shape, noise_mask)
     for entry in options[KEY]:
         for control in entry.controls:
             control.check(noise.shape)
     options[Video] = Video(noise.shape)
-    return executor(noise, *args, **kwargs)
+    return executor(noise, latent_image, sampler, sigmas, noise_mask, *args, **kwargs)
 
 
 def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, **kwargs):

@@ -143,6 +143,8 @@ def _sample(model, x: Tensor, sigmas: Tensor, extra_args: dict, callback, disabl
     with tqdm(total=len(sigmas) - 1, disable=disable) as bar:
         def report(state: dict) -> None:
             bar.update()
-            callback(state)
+            # Hosts before 0.30 hand on the caller's own, which scripts leave out.
+            if callback is not None:
+                callback(state)
 
         return sample_lcm(model, x, sigmas, gamma, noise_sampler, extra_args, report)

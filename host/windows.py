@@ -1,7 +1,8 @@
 """Inside one window of a long video: which frames it covers, and what belongs to just these frames.
 
 The host cuts latents, prompts and masks to its context windows, but gives every window the first hints of a ControlNet.
-Each window gets its own here, and is told to patches of other packs in the form that they know.
+Each window gets its own here. Patches and controls of other packs get the window's frames in the form that they know;
+controls that cut their hints by it themselves keep them all.
 """
 
 from __future__ import annotations
@@ -54,14 +55,15 @@ def frames_of_clip(total_frames: int, num_frames: int, options: dict) -> tuple[i
 
 def in_window(executor, base: BaseModel, conds: list[list[dict] | None], x: Tensor, timestep: Tensor,
               model_options: dict) -> list[Tensor]:
-    """CALC_COND_BATCH wrapper: give the conditionings of a window the hints of its frames."""
+    """CALC_COND_BATCH wrapper: give the conditionings of a window the hints and masks of its frames."""
     options = model_options.get("transformer_options", {})
     window = window_of(options)
     if window is None:
         return executor(base, conds, x, timestep, model_options)
-    # Packs for AnimateDiff, such as IP-Adapters with an image for each frame, look for this entry.
+    # Packs for AnimateDiff look for this entry, such as IP-Adapters with an image for each frame and ControlNets.
     options = options | {"ad_params": {
         "sub_idxs": list(window.frames), "full_length": window.total_frames, "context_length": len(window.frames)}}
+    conds = [cond and [_masked_in(window, entry) for entry in cond] for cond in conds]
     with _hints_of(window, list(_controls(conds))):
         return executor(base, conds, x, timestep, model_options | {"transformer_options": options})
 
@@ -74,8 +76,8 @@ def check_hints(conds: dict[str, list[dict]], total_frames: int) -> None:
     """
     for control in _controls(conds.values()):
         count = _count(control)
-        # Controls of other packs may have their own idea of it: SparseCtrl has hints for a few frames.
-        if type(control).__module__ == ControlBase.__module__ and 1 < count < total_frames:
+        # Controls that compute by themselves may have their own idea of it: SparseCtrl has hints for a few frames.
+        if _is_computed_by_host(control) and 1 < count < total_frames:
             raise ValueError(f"the video has {total_frames} frames, but a ControlNet or T2I-Adapter was given {count} "
                              "images. Give it one image for the whole video, or at least one for each frame; of more, "
                              "the first ones are used")
@@ -92,6 +94,32 @@ def _controls(conds: Iterable[list[dict] | None]) -> Iterator[ControlBase]:
             yield control
 
 
+def _masked_in(window: Window, entry: dict) -> dict:
+    """Return an entry of a conditioning with the masks of the window's frames.
+
+    The host cuts exactly as many as the video has frames; of more, each window would get the first.
+    """
+    mask = entry.get("mask")
+    if mask is None or len(mask) <= window.total_frames:
+        return entry
+    return entry | {"mask": mask[list(window.frames)]}
+
+
+def _is_computed_by_host(control: ControlBase) -> bool:
+    """Say whether the host's own code spreads a control's hints over the frames; a class of another pack may leave that
+    to it, and an object may have a method of its own.
+    """
+    return control.get_control.__module__ == ControlBase.__module__
+
+
+def _cuts_by_itself(control: ControlBase) -> bool:
+    """Say whether a control of another pack takes its part of the hints, masks and weights by the window's frames.
+
+    Such controls keep the frames of `ad_params` in `sub_idxs`, by which their packs also know them.
+    """
+    return hasattr(control, "sub_idxs")
+
+
 def _count(control: ControlBase) -> int:
     """Return the number of a control's hints."""
     return len(control.cond_hint_original) if isinstance(control.cond_hint_original, Tensor) else 0
@@ -100,7 +128,8 @@ def _count(control: ControlBase) -> int:
 @contextlib.contextmanager
 def _hints_of(window: Window, controls: list[ControlBase]) -> Iterator[None]:
     """Let the controls with hints for each frame have only the window's; put everything back at the end."""
-    cut = [control for control in controls if _count(control) >= window.total_frames > 1]
+    cut = [control for control in controls
+           if not _cuts_by_itself(control) and _count(control) >= window.total_frames > 1]
     before = [{name: value for name, value in vars(control).items()
                if name in (*MADE_FROM_HINTS, "cond_hint_original")} for control in cut]
     try:

@@ -4,6 +4,7 @@ What a node runs is imported when it runs, or every start of ComfyUI would wait 
 """
 
 from .adaptation import AdaptControlNet, SaveControlNet
+from .colours import MatchColour
 from .controls import MotionControl
 from .demo import LoadDemoModel
 from .image_to_video import ImageToVideo
@@ -17,7 +18,7 @@ from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, Sav
 
 NODES = [
     LoadMotionModule, ApplyMotionModule, ImageToVideo, LongVideo, Scheduler, Sampler, LoadDemoModel,
-    LoadMotionLoRA, MotionControl, PromptSchedule,
+    LoadMotionLoRA, MotionControl, PromptSchedule, MatchColour,
     DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, AdaptControlNet, SaveMotionModule, SaveControlNet,
     LoadSpatialLoRA,
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..host.display import show_text
+from ..host.display import place_of, show_text
 from ..host.sizes import LATENT_CELL
 from .motion import MotionModuleSocket, chosen_schedule, schedule_input, strength_input
 
@@ -70,6 +70,7 @@ class ImageToVideo(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, vae, reference_image, width: int, height: int, num_frames: int,
                 motion_scale: float, motion_strength: float, schedule: str, **weights: float) -> io.NodeOutput:
+        from ..host.advice import placed_by
         from ..host.image_to_video import apply_image_to_video, check_animates, fit_images
 
         check_animates(model, motion_module)
@@ -80,7 +81,9 @@ class ImageToVideo(io.ComfyNode):
         applied = apply_image_to_video(
             model, motion_module, latents, motion_scale, tuple(weights[name] for name in LEVELS), motion_strength,
             chosen)
-        show_text(cls, f"{told}\n{fitted}")
+        told += f"\n{fitted}"
+        show_text(cls, told)
+        applied = placed_by(applied, motion_module, place_of(cls), told)
         return io.NodeOutput(applied, {"samples": torch.zeros_like(latents[:1]).repeat(num_frames, 1, 1, 1)})
 
 

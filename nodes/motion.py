@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..host.display import show_text
+from ..host.display import place_of, show_text
 from ..host.folders import motion_files, motion_path
 from ..motion.errors import short
 from ..samplers.schedules import SCHEDULES, Schedule
@@ -93,6 +93,7 @@ class ApplyMotionModule(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, motion_module, motion_strength: float, schedule: str) -> io.NodeOutput:
+        from ..host.advice import placed_by
         from ..host.motion import apply_motion
 
         chosen, told = chosen_schedule(motion_module, schedule)
@@ -100,4 +101,5 @@ class ApplyMotionModule(io.ComfyNode):
         if motion_module.encoder is not None:
             told += "\nno reference image: works as text to video. Use Image to Video to animate an image"
         show_text(cls, told)
-        return io.NodeOutput(apply_motion(model, motion_module, motion_strength, chosen))
+        applied = apply_motion(model, motion_module, motion_strength, chosen)
+        return io.NodeOutput(placed_by(applied, motion_module, place_of(cls), told))

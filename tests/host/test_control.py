@@ -202,3 +202,51 @@ def test_controls_of_other_packs_may_have_fewer_hints(model, motion):
     positive = [[conditioning(1)[0][0], {"control": control}]]
     probe.sample(probe.Probe().on(with_windows(apply(model, motion))), 9, positive, cfg=1.0)
     assert control.seen == [0, 1]
+
+
+class SelfCutting(comfy.controlnet.ControlNet):
+    """Another pack's control, which takes its part of the hints by the window's frames."""
+
+    def __init__(self, network):
+        super().__init__(network, load_device=torch.device("cpu"))
+        self.sub_idxs = None
+
+    def get_control(self, x, t, cond, batched_number, transformer_options):
+        window = transformer_options.get("ad_params")
+        given = self.cond_hint_original
+        self.sub_idxs = window and window["sub_idxs"]
+        if window:
+            assert len(given) >= window["full_length"]
+            self.cond_hint_original, self.cond_hint = given[self.sub_idxs], None
+        try:
+            return super().get_control(x, t, cond, batched_number, transformer_options)
+        finally:
+            self.cond_hint_original = given
+
+
+@every_schedule
+def test_controls_that_cut_by_themselves_are_left_whole(windowed):
+    """Alone, and before and after controls of the host, which are cut here, in one chain."""
+    networks, unet = [probe.HintProbe() for _ in range(3)], probe.Probe()
+    conds = controlled(probe.control_net(networks[0]), numbered(TOTAL))
+    foreign = SelfCutting(networks[1]).set_cond_hint(numbered(TOTAL).movedim(-1, 1))
+    foreign.set_previous_controlnet(conds[0][0][1]["control"])
+    last = probe.control_net(networks[2]).set_cond_hint(numbered(TOTAL).movedim(-1, 1))
+    last.set_previous_controlnet(foreign)
+    positive = [[conditioning(1)[0][0], {"control": last}]]
+    probe.sample(unet.on(windowed), TOTAL, positive, cfg=1.0)
+    assert [network.hints for network in networks] == [unet.frames] * 3
+
+
+def test_another_packs_class_that_leaves_the_hints_to_the_host_is_treated_like_the_hosts(model, motion):
+    class Renamed(comfy.controlnet.ControlNet):
+        pass
+
+    network, unet = probe.HintProbe(), probe.Probe()
+    control = Renamed(network, load_device=torch.device("cpu")).set_cond_hint(numbered(9).movedim(-1, 1))
+    positive = [[conditioning(1)[0][0], {"control": control}]]
+    windowed = with_windows(apply(model, motion))
+    probe.sample(unet.on(windowed), 9, positive, cfg=1.0)
+    assert network.hints == unet.frames
+    with pytest.raises(ValueError, match="the video has 12 frames.* was given 9 images"):
+        probe.sample(unet.on(windowed), 12, positive, cfg=1.0)

@@ -62,6 +62,17 @@ def test_what_the_mask_keeps_is_kept(model):
     assert not torch.isclose(out[~kept], latent["samples"][~kept]).any(-1).all()
 
 
+@pytest.mark.parametrize("listens", [False, True])
+def test_it_runs_whether_or_not_anybody_listens(model, listens):
+    """Hosts before 0.30 give the sampler no callback where the caller has none."""
+    seen, sampler = [], lcm_sampler(1.0)
+    function = sampler.sampler_function
+    sampler.sampler_function = lambda *args, callback, **kwargs: function(
+        *args, callback=seen.append if listens else None, **kwargs)
+    assert torch.equal(advanced(model, sampler=sampler), ksampler(model))
+    assert [state["i"] for state in seen] == (list(range(4)) if listens else [])
+
+
 def test_without_stochasticity_it_is_the_straight_line_of_euler(model):
     deterministic = advanced(model, sampler=lcm_sampler(0.0))
     torch.testing.assert_close(deterministic, ksampler(model, sampler="euler"), rtol=1e-4, atol=1e-4)

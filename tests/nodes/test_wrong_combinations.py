@@ -34,6 +34,9 @@ from animatelcm.tests.support import (
 )
 from comfy.model_management import get_torch_device
 from comfy_extras.nodes_custom_sampler import BasicGuider, RandomNoise, SamplerCustomAdvanced
+from comfy_extras.nodes_sag import SelfAttentionGuidance
+
+from nodes import ConditioningSetMask
 
 register_folders()
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
@@ -133,6 +136,17 @@ def sample_with_hints(kit, count, **settings):
     return sample(apply(kit), positive=positive, negative=negative, **settings)
 
 
+def masked(count):
+    return ConditioningSetMask().append(conditioning(1), torch.rand(count, 64, 64), "default", 1.0)[0]
+
+
+def sample_with_noise_masks(kit, cfg):
+    latent = torch.ones(6, 4, 8, 8)
+    masks = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    return comfy.sample.sample(apply(kit), latent, 2, cfg, "lcm", "simple", conditioning(1), conditioning(2), latent,
+                               noise_mask=masks, disable_pbar=True, seed=0)
+
+
 def sample_prompts(kit, count, **settings):
     return sample(apply(kit), positive=probe.prompts(count), **settings)
 
@@ -204,6 +218,13 @@ IN_SAMPLING = {
     "a loop of one frame": (lambda kit, cfg: sample(long_video(apply(kit), loop=True), 1, 4, 8, 8, cfg=cfg),
                             "a loop needs more frames than a window"),
     "too few hints": (lambda kit, cfg: sample_with_hints(kit, FRAMES - 1, cfg=cfg), "was given 3 images"),
+    "too few noise masks": (lambda kit, cfg: sample_with_noise_masks(kit, cfg), "its noise masks start over after 3"),
+    "too few masks of a conditioning":
+        (lambda kit, cfg: sample(apply(kit), cfg=cfg, positive=masked(FRAMES - 1)), "conditioning has 3 masks"),
+    "guidance that takes one call for the whole video":
+        (lambda kit, cfg: sample(SelfAttentionGuidance.execute(long_video(apply(kit), context_length=2,
+                                                                          context_overlap=1), 0.5, 2.0)[0], cfg=cfg),
+         "takes one call of the UNet for the whole video"),
     "prompts for fewer frames": (lambda kit, cfg: sample_prompts(kit, FRAMES - 1, cfg=cfg), "has prompts for 3 frames"),
     "prompts for more frames": (lambda kit, cfg: sample_prompts(kit, FRAMES + 1, cfg=cfg), "has prompts for 5 frames"),
     "too few masks":

@@ -1,0 +1,183 @@
+"""What a motion module was made for, and what is said on its node and in the log when a run begins otherwise.
+
+Nothing is refused: what looks wrong here may be meant so.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+from comfy.samplers import KSAMPLER_NAMES, CFGGuider
+from torch import Tensor
+
+from ..samplers.schedules import SCHEDULES
+from .display import show_text_at
+from .masks import starts_over_after
+from .motion import KEY, LoadedMotion
+
+ADVICE = f"{KEY}.advice"
+"""Names our wrapper and the entry in the options of a MODEL."""
+
+TRAINED_FRAMES = 16
+"""Frames of the clips that the released modules were trained on."""
+MOST_CFG = 2.0
+"""Of a few-step module, which was made for 1."""
+FEWEST_OF_MANY = 10
+"""Steps with which a module that was not distilled still gives a picture; 25 are recommended."""
+FIRST_ORDER = frozenset({"lcm", "euler", "euler_ancestral", "euler_cfg_pp", "euler_ancestral_cfg_pp", "ddpm"})
+"""Samplers of the host that use nothing of a step but its clean prediction, as consistency models need it."""
+SAMPLERS = {"lcm": FIRST_ORDER, "euler": frozenset({"euler", "euler_cfg_pp"})}
+"""The samplers that do what the recommended one does."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a motion file is sampled with."""
+
+    steps: int | None
+    """The number it was made for; None where nothing says it."""
+    few: bool
+    """Whether it was distilled."""
+    sampler: str | None = None
+    """The one it was made for; None: any."""
+    most_steps: int | None = None
+    """More are no better; None: no limit."""
+
+
+def recipe_of(motion: LoadedMotion) -> Recipe:
+    """Return what is known of a file: from its advice, or only from its schedule where the family is not known."""
+    schedule = SCHEDULES[motion.schedule]
+    advice = re.match(r"(\d+) steps, cfg 1, sampler (\w+)", motion.sampling or "")
+    if advice is None:
+        few = motion.sampling is None and schedule.original_steps is not None
+        return Recipe(None if few else 25, few)
+    steps = int(advice[1])
+    # A consistency model takes other numbers too; the rest was distilled for just one.
+    return Recipe(steps, True, advice[2], steps if schedule.original_steps is None else 2 * steps)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A motion module on a MODEL, and the node that put it there."""
+
+    node: str | None
+    """The node's id in the graph."""
+    text: str
+    """What the node shows in any case."""
+    name: str
+    """The motion file's, for the log."""
+    frames: int
+    """The fewest frames of a clip that it was trained on."""
+    recipe: Recipe | None
+    """None where it acts in a part of the sampling only: another module may decide the rest."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a run is set to."""
+
+    frames: int
+    """Of a clip: of the video or of one context window."""
+    windows: bool
+    steps: int
+    share: float
+    """Part of all timesteps that the steps lie in, above 0: less than 1 with denoise, or in one of several samplers."""
+    cfg: float
+    sampler: str | None
+    """The host's name of it; None for others."""
+    patched: bool
+    """Whether a LoRA may have made the image model quick."""
+
+
+def placed_by(model: ModelPatcher, motion: LoadedMotion, node: str | None, text: str) -> ModelPatcher:
+    """Return a clone of a MODEL, which `motion` was applied to last, that says at each start of a run what is unusual.
+
+    Args:
+        node: Id of the node in the graph, where it is said; None: only in the log.
+        text: What the node shows in any case, before what is said.
+    """
+    whole = all(control.start_percent == 0 and control.end_percent == 1 for control in motion.controls)
+    placed = Placed(node, text, motion.name, min(TRAINED_FRAMES, motion.config.max_frames),
+                    recipe_of(motion) if whole else None)
+    applied = model.clone()
+    options = applied.model_options["transformer_options"]
+    options[ADVICE] = (*options.get(ADVICE, ()), placed)
+    applied.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, ADVICE)
+    applied.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, ADVICE, _say)
+    return applied
+
+
+def _say(executor, noise: Tensor, latent_image: Tensor, sampler, sigmas: Tensor, noise_mask: Tensor | None,
+         *args, **kwargs) -> Tensor:
+    """OUTER_SAMPLE wrapper: show what is unusual on the nodes, or take back what an earlier run has said."""
+    guider: CFGGuider = executor.class_obj
+    entries: tuple[Placed, ...] = guider.model_options["transformer_options"][ADVICE]
+    facts = _facts(guider, len(noise), sampler, sigmas)
+    mixed = len({entry.recipe for entry in entries}) > 1
+    for entry in entries:
+        said = [*about_frames(entry.frames, facts), *about_masks(noise_mask)]
+        if entry.recipe is not None and not mixed:
+            said += about_sampling(entry.recipe, facts)
+        for line in said:
+            logging.getLogger(__name__).warning("%s: %s", entry.name, line)
+        show_text_at(entry.node, "\n".join([entry.text, *(f"note: {line}" for line in said)]))
+    return executor(noise, latent_image, sampler, sigmas, noise_mask, *args, **kwargs)
+
+
+def _facts(guider: CFGGuider, num_frames: int, sampler: object, sigmas: Tensor) -> Facts:
+    handler, model = guider.model_options.get("context_handler"), guider.model_patcher
+    windows = handler is not None and num_frames > handler.context_length
+    name = getattr(getattr(sampler, "sampler_function", None), "__name__", "").removeprefix("sample_")
+    timestep = model.get_model_object("model_sampling").timestep
+    first, last = (float(timestep(sigma)) if sigma > 0 else 0.0 for sigma in (sigmas[0].cpu(), sigmas[-1].cpu()))
+    return Facts(
+        frames=handler.context_length if windows else num_frames, windows=windows, steps=len(sigmas) - 1,
+        share=max(first - last, 1.0) / 999,
+        # The guider for two conditionings has a number for each.
+        cfg=max(getattr(guider, name, 1.0) for name in ("cfg", "cfg1", "cfg2")),
+        sampler=name if name in KSAMPLER_NAMES else None, patched=bool(model.patches))
+
+
+def about_frames(trained: int, facts: Facts) -> list[str]:
+    """Return what is to be said about the frames of a clip."""
+    if facts.frames >= trained:
+        return []
+    what, advice = (("the context windows have", f"context_length to {trained}") if facts.windows else
+                    ("the video has", f"batch_size of Empty Latent Image, or num_frames, to {trained}"))
+    return [f"{what} {facts.frames} frame{'s' if facts.frames > 1 else ''}, but the module was trained on {trained}: "
+            f"fewer give noise or stills. Set {advice}"]
+
+
+def about_masks(noise_masks: Tensor | None) -> list[str]:
+    """Return what is to be said about noise masks, f c h w, that may be fewer than frames or meant so."""
+    count = starts_over_after(noise_masks)
+    return [] if count is None else [f"the noise masks repeat after {count} frames. If they are to be others, give the "
+                                     "latent one for each frame"]
+
+
+def about_sampling(recipe: Recipe, facts: Facts) -> list[str]:
+    """Return what is to be said about the settings of the sampler."""
+    said = []
+    if recipe.few and facts.cfg > MOST_CFG:
+        said.append(f"cfg is {facts.cfg:g}, but the module was made for 1: more than {MOST_CFG:g} burns the colours. "
+                    "Set cfg to 1")
+    if recipe.sampler and facts.sampler and facts.sampler not in SAMPLERS.get(recipe.sampler, {facts.sampler}):
+        said.append(f"the sampler is {facts.sampler}, but the module was made for {recipe.sampler}")
+    return said + _about_steps(recipe, facts)
+
+
+def _about_steps(recipe: Recipe, facts: Facts) -> list[str]:
+    if recipe.steps is None or facts.steps < 1:
+        return []
+    told = f"the module was made for {recipe.steps} steps, the run has {facts.steps}"
+    if recipe.most_steps is not None and facts.steps > recipe.most_steps:
+        return [f"{told}: more are slower and no better. Set steps to {recipe.steps}"]
+    fewest = FEWEST_OF_MANY if not recipe.few else recipe.steps if recipe.most_steps == recipe.steps else 1
+    # A LoRA for few steps may be what the steps are for.
+    if (recipe.few or not facts.patched) and round(facts.steps / facts.share) < fewest:
+        return [f"{told}: so few leave noise. Set steps to {recipe.steps}"]
+    return []
