@@ -1,0 +1,74 @@
+"""The tests on several hosts, and the line that sums them up."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from animatelcm.dev_tools import suite
+from animatelcm.dev_tools.hosts import REFERENCE, RELEASES
+from animatelcm.dev_tools.server import Host
+
+ROOT = Path(__file__).resolve().parents[2]
+GOOD = "def test_one():\n    pass\n\ndef test_two():\n    pass\n"
+MIXED = """
+import os, pytest
+def test_host():
+    assert os.environ["COMFYUI_PATH"].endswith("second")
+def test_bad():
+    assert False
+@pytest.mark.skip
+def test_skipped():
+    pass
+@pytest.fixture
+def broken():
+    raise ValueError
+def test_error(broken):
+    pass
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with tests of its own, of which other hosts get one file."""
+    (tmp_path / "test_good.py").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_mixed.py").write_text(MIXED, encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntestpaths = test_good.py\naddopts = -p no:cacheprovider\n",
+                                         encoding="utf-8")
+    monkeypatch.setattr(suite, "CHOSEN", ("tests",))
+    return tmp_path
+
+
+def host(name: str) -> Host:
+    return Host(Path("/hosts") / name, Path(sys.executable), name)
+
+
+def test_all_hosts_are_run_and_summed_up(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert suite.run_on_all([host("first"), host("second")], project) == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert "2 passed" in next(line for line in lines if " in " in line and "=" in line)
+    assert " 1 failed, 3 passed, 1 skipped, 1 error in " in lines[-1]
+    assert lines[-1].strip("=").endswith("s on 2 hosts ")
+    assert [line for line in lines if line.startswith("ComfyUI")] == [
+        "ComfyUI first: all tests", "ComfyUI second: tests"]
+
+
+def test_hosts_without_a_failure(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert suite.run_on_all([host("first")], project) == 0
+    assert " 2 passed in " in capfd.readouterr().out.splitlines()[-1]
+
+
+def test_a_run_that_dies_counts_as_an_error(project: Path) -> None:
+    (project / "test_good.py").write_text("import os\nos.kill(os.getpid(), 9)\n", encoding="utf-8")
+    outcome = suite.run_tests(host("first"), project, ())
+    assert outcome.status == 137
+    assert outcome.counts == Counter(errors=1)
+
+
+def test_the_chosen_tests_exist_on_pinned_hosts() -> None:
+    assert all((ROOT / path).exists() for path in suite.CHOSEN)
+    assert REFERENCE not in suite.OTHER_HOSTS
+    assert set(suite.OTHER_HOSTS) <= set(RELEASES)
