@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -54,6 +56,34 @@ def test_all_hosts_are_run_and_summed_up(project: Path, capfd: pytest.CaptureFix
     assert lines[-1].strip("=").endswith("s on 2 hosts ")
     assert [line for line in lines if line.startswith("ComfyUI")] == [
         "ComfyUI first: all tests", "ComfyUI second: tests"]
+
+
+COMMAND = """
+import sys
+root, *words = sys.argv[1:]
+sys.path.insert(0, root)
+sys.argv = ["dev.py", "test", *words]
+import dev
+def one(options, purpose, *command):
+    print("one host:", options.host_version, *command)
+    sys.exit(0)
+dev.in_host = one
+dev.prepare = lambda options, purpose: options.host_version
+dev.suite.run_on_all = lambda hosts, root: print("hosts:", *hosts) or 3
+dev.main()
+"""
+
+
+@pytest.mark.parametrize(("words", "printed", "status"), [
+    ((), f"hosts: {REFERENCE} {' '.join(suite.OTHER_HOSTS)}", 3),
+    (("tests/samplers", "-q"), "one host: None -m pytest tests/samplers -q", 0),
+    (("--host-version", "0.24.1"), "one host: 0.24.1 -m pytest", 0),
+])
+def test_only_the_bare_command_runs_on_all_hosts(words: tuple[str, ...], printed: str, status: int) -> None:
+    variables = {name: value for name, value in os.environ.items() if name != "COMFYUI_PATH"}
+    done = subprocess.run([sys.executable, "-c", COMMAND, str(ROOT), *words], env=variables, capture_output=True,
+                          text=True)
+    assert (done.stdout.strip(), done.returncode) == (printed, status), done.stderr
 
 
 def test_hosts_without_a_failure(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
