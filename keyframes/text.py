@@ -113,24 +113,24 @@ def read(text: str, shared_lines: bool = False) -> Schedule:
     tail = (end, end)
     # Cut at the end only, so that places stay the same.
     body = text[:end]
-    found: list[Entry] = []
+    found: dict[Frame, Entry] = {}
+    last: Entry | None = None
     place = BETWEEN_ENTRIES.match(body, head[1]).end()
     while place < len(body):
-        if shared_lines and not in_braces and found and _is_tail(body, place, found[-1]):
+        if shared_lines and not in_braces and last and _is_tail(body, place, last):
             tail = (place, end)
             break
-        entry, place = _entry(body, place, in_braces)
-        for other in found:
-            if other.when == entry.when and not entry.when.share:
-                raise _twice(text, entry.place, entry.when.offset, other.place)
-        found.append(entry)
+        last, place = _entry(body, place, in_braces)
+        if last.when in found:
+            raise _twice(text, last.place, last.written, found[last.when].place)
+        found[last.when] = last
         place = BETWEEN_ENTRIES.match(body, place).end()
     if not found:
         raise KeyFrameError(f"there are no key frames. Expected entries such as '{EXAMPLE}'")
-    return Schedule(text, tuple(found), head, tail)
+    return Schedule(text, tuple(found.values()), head, tail)
 
 
-def _twice(text: str, place: int, frame: int, first: int) -> KeyFrameError:
+def _twice(text: str, place: int, frame: int | str, first: int) -> KeyFrameError:
     return error(text, place, f"frame {frame} has a value already, at {position(text, first)}. Give each frame one")
 
 
