@@ -15,7 +15,7 @@ from pathlib import Path
 from .server import Host, stop
 
 OTHER_HOSTS = ("0.27.0", "0.24.1")
-CHOSEN = ("tests/host/test_injection.py",)
+CHOSEN = ("tests/server/test_run.py", "tests/nodes", "tests/host/test_injection.py")
 """What other hosts than the reference are tested with."""
 
 
@@ -29,19 +29,36 @@ class Outcome:
     """Tests by "failed", "passed", "skipped" and "errors"."""
 
 
-def run_tests(host: Host, root: Path, words: Sequence[str]) -> Outcome:
-    """Run pytest with a host, in front of the user."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        process = subprocess.Popen([host.python, "-m", "pytest", f"--junitxml={report}", *words], cwd=root,
-                                   env=dict(os.environ, COMFYUI_PATH=str(host.path)))
-        try:
-            status = process.wait()
-        finally:
-            # Politely: it may have a server to stop.
-            stop(process)
+class Run:
+    """A run of pytest with a host, in front of the user or behind, then on one thread and with its output in a file."""
+
+    def __init__(self, host: Host, root: Path, words: Sequence[str], folder: Path, behind: bool) -> None:
+        self.host = host
+        self._report = folder / f"{host.version}.xml"
+        self._log = folder / f"{host.version}.txt" if behind else None
+        variables = dict(os.environ, COMFYUI_PATH=str(host.path)) | ({"OMP_NUM_THREADS": "1"} if behind else {})
+        with open(self._log or os.devnull, "wb") as log:
+            self._process = subprocess.Popen(
+                [host.python, "-m", "pytest", f"--junitxml={self._report}", *words], cwd=root, env=variables,
+                stdout=log if behind else None, stderr=subprocess.STDOUT if behind else None)
+
+    def is_over(self) -> bool:
+        """Say whether the process has ended."""
+        return self._process.poll() is not None
+
+    def stop(self) -> None:
+        """End it, politely first: it may have a server to stop."""
+        stop(self._process)
+
+    def output(self) -> str:
+        """Return what a run behind has printed."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def outcome(self) -> Outcome:
+        """Return what it came to, when it is over."""
+        status = self._process.returncode
         # A process that a signal ended has the signal's number, negative.
-        return Outcome(status if status >= 0 else 128 - status, count(report))
+        return Outcome(status if status >= 0 else 128 - status, count(self._report))
 
 
 def count(report: Path) -> Counter[str]:
@@ -59,14 +76,27 @@ def count(report: Path) -> Counter[str]:
 def run_on_all(hosts: Sequence[Host], root: Path) -> int:
     """Run the whole suite on the first host and what is chosen on the others; return the worst exit status.
 
-    The last line is one for all of them, in pytest's words.
+    The others run behind the first one, one at a time: most tests keep one core busy, and two are usual. Their output
+    follows, and then one line for all in pytest's words.
     """
     started = time.monotonic()
-    outcomes = []
-    for host in hosts:
-        words = () if host is hosts[0] else CHOSEN
-        print(f"ComfyUI {host.version}: {' '.join(words) or 'all tests'}", flush=True)
-        outcomes.append(run_tests(host, root, words))
+    first, *others = hosts
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"ComfyUI {first.version}, all tests; meanwhile some on {', '.join(host.version for host in others)}",
+              flush=True)
+        front = Run(first, root, (), Path(folder), behind=False)
+        behind: list[Run] = []
+        try:
+            while not (front.is_over() and len(behind) == len(others) and all(run.is_over() for run in behind)):
+                if len(behind) < len(others) and all(run.is_over() for run in behind):
+                    behind.append(Run(others[len(behind)], root, CHOSEN, Path(folder), behind=True))
+                time.sleep(0.2)
+        finally:
+            for run in (front, *behind):
+                run.stop()
+        for run in behind:
+            print(f"\nComfyUI {run.host.version}, {' '.join(CHOSEN)}\n{run.output().rstrip()}", flush=True)
+        outcomes = [run.outcome() for run in (front, *behind)]
     print(closing_line(outcomes, time.monotonic() - started), flush=True)
     return max(outcome.status for outcome in outcomes)
 

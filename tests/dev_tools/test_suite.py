@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -55,7 +54,9 @@ def test_all_hosts_are_run_and_summed_up(project: Path, capfd: pytest.CaptureFix
     assert " 1 failed, 3 passed, 1 skipped, 1 error in " in lines[-1]
     assert lines[-1].strip("=").endswith("s on 2 hosts ")
     assert [line for line in lines if line.startswith("ComfyUI")] == [
-        "ComfyUI first: all tests", "ComfyUI second: tests"]
+        "ComfyUI first, all tests; meanwhile some on second", "ComfyUI second, tests"]
+    # Those of the second are shown whole, with pytest's own closing line.
+    assert any("1 failed, 1 passed, 1 skipped, 1 error in" in line for line in lines[:-1])
 
 
 COMMAND = """
@@ -91,11 +92,31 @@ def test_hosts_without_a_failure(project: Path, capfd: pytest.CaptureFixture[str
     assert " 2 passed in " in capfd.readouterr().out.splitlines()[-1]
 
 
-def test_a_run_that_dies_counts_as_an_error(project: Path) -> None:
-    (project / "test_good.py").write_text("import os\nos.kill(os.getpid(), 9)\n", encoding="utf-8")
-    outcome = suite.run_tests(host("first"), project, ())
-    assert outcome.status == 137
-    assert outcome.counts == Counter(errors=1)
+def test_a_run_that_dies_counts_as_an_error(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (project / "tests" / "test_mixed.py").write_text("import os\nos.kill(os.getpid(), 9)\n", encoding="utf-8")
+    assert suite.run_on_all([host("first"), host("second")], project) == 137
+    assert " 2 passed, 1 error in " in capfd.readouterr().out.splitlines()[-1]
+
+
+def test_nothing_runs_on_when_it_is_stopped(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (project / "test_good.py", project / "tests" / "test_mixed.py"):
+        path.write_text("import time\n\ndef test_long():\n    time.sleep(60)\n", encoding="utf-8")
+    original, runs = suite.Run, []
+
+    class Noted(original):
+        def __init__(self, *arguments: object, **more: object) -> None:
+            super().__init__(*arguments, **more)
+            runs.append(self)
+
+        def is_over(self) -> bool:
+            if len(runs) == 2:
+                raise SystemExit(143)
+            return super().is_over()
+
+    monkeypatch.setattr(suite, "Run", Noted)
+    with pytest.raises(SystemExit):
+        suite.run_on_all([host("first"), host("second")], project)
+    assert all(original.is_over(run) for run in runs)
 
 
 def test_the_chosen_tests_exist_on_pinned_hosts() -> None:
