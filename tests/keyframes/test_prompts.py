@@ -1,5 +1,8 @@
 """Prompts that change over the frames: what all of them share, and what is no prompt."""
 
+import re
+from pathlib import Path
+
 import pytest
 from animatelcm.keyframes.errors import KeyFrameError
 from animatelcm.keyframes.prompts import join, read_prompts
@@ -84,3 +87,12 @@ def test_words_of_all_kinds_are_prompts(prompt):
 
 def test_digits_in_quotes_are_a_prompt():
     assert prompts('0: "2049", 8: b') == {0: "2049", 8: "b"}
+
+
+def test_the_examples_of_the_help_page_are_read():
+    page = (Path(__file__).resolve().parents[2] / "web" / "docs" / "AnimateLCM_PromptSchedule.md").read_text("utf-8")
+    examples = [block.replace("\n    ", "\n").strip() for block in re.findall(r"(?:\n    .+)+", page)]
+    examples += [found for found in re.findall("`([^`]*)`", page) if re.match(r'"?0"?: (?!\()', found)]
+    assert len(examples) >= 5
+    for example in examples:
+        assert 1 <= len(prompts(example)) <= 3, example
