@@ -15,7 +15,7 @@ from pathlib import Path
 from .server import Host, stop
 
 OTHER_HOSTS = ("0.27.0", "0.24.1")
-CHOSEN = ("tests/server/test_run.py", "tests/nodes", "tests/host/test_injection.py")
+CHOSEN = ("tests/server/test_run.py", "tests/nodes", "tests/host")
 """What other hosts than the reference are tested with."""
 
 
