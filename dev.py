@@ -2,7 +2,8 @@
 
     python dev.py demo ["a red square moving left"]    make a short video with the embedded demo model
     python dev.py serve                                ComfyUI with this pack, for the browser
-    python dev.py test [pytest arguments]              the tests
+    python dev.py test                                 all tests, and those of the host on two older hosts as well
+    python dev.py test PYTEST_ARGUMENT ...             the tests that pytest is told to run, on one host
     python dev.py browser                              open and run the example workflow in headless Chromium
     python dev.py bench                                the benchmarks
     python dev.py parity [--full]                      compare whole runs with diffusers, tiny or at full size
@@ -18,8 +19,7 @@ All take these options:
     --host PATH          a ComfyUI folder of your own (or set COMFYUI_PATH); else a pinned one is fetched
     --host-version X     another pinned ComfyUI: 0.30.0 (the default), 0.27.0 or 0.24.1; the pack refuses 0.18.2, 0.16.3
     --python PATH        the Python of your own ComfyUI, if it is not found by itself
-
-What is downloaded and installed goes to the folder .dev, and nowhere else.
+    --work PATH          where downloads and environments go (or set ANIMATELCM_WORK); else the folder .dev in here
 """
 
 from __future__ import annotations
@@ -38,11 +38,10 @@ if sys.version_info < (3, 10):  # noqa: UP036 - an older Python comes this far, 
 from client.api import ComfyClient, RunError, saved_files
 from client.console import StatusLine
 from client.workflow import WorkflowError, load, set_seed, set_text, to_prompt, with_values
-from dev_tools import environment, hosts
+from dev_tools import environment, hosts, suite
 from dev_tools.server import PACK_NAME, Host, Server, ServerError, arguments, make_base, start, stop, stop_on_signals
 
 ROOT = Path(__file__).resolve().parent
-DEV = ROOT / ".dev"
 DEMO_WORKFLOW = ROOT / "example_workflows" / "text_to_video_demo.json"
 INPUTS = ROOT / "example_workflows" / "input"
 MODULES = {
@@ -69,20 +68,26 @@ def prepare(options: argparse.Namespace, purpose: str = "run") -> Host:
         if python is not None:
             # Not resolved: the Python of a virtual environment is a link.
             return Host(path, python.absolute(), version)
-    base_python = environment.make_venv(DEV / "venv")
-    reference = hosts.obtain(hosts.REFERENCE, DEV / "hosts", base_python)
-    if own is None:
-        version = options.host_version or hosts.REFERENCE
-        path = hosts.obtain(version, DEV / "hosts", base_python)
-    if path == reference:
+    with environment.work_folder() as work:
+        base_python = environment.make_venv(work / "venv")
+        reference = hosts.obtain(hosts.REFERENCE, work / "hosts", base_python)
+        if own is None:
+            version = options.host_version or hosts.REFERENCE
+            path = hosts.obtain(version, work / "hosts", base_python)
         environment.install(base_python, reference, ROOT, purpose)
-        return Host(path, base_python, version)
-    # A host of another version, or one without a usable Python: a small layer over the environment of the reference.
-    environment.install(base_python, reference, ROOT, purpose)
-    name = version if own is None else hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    python = environment.layer_on(DEV / f"venv-{name}", DEV / "venv")
-    environment.install(python, path, ROOT, "run")
-    return Host(path, python, version)
+        if path == reference:
+            return Host(path, base_python, version)
+        # Of another version, or without a usable Python: a small layer over the environment of the reference.
+        name = version if own is None else hashlib.sha256(str(path).encode()).hexdigest()[:8]
+        python = environment.layer_on(work / f"venv-{name}", work / "venv")
+        environment.install(python, path, ROOT, "run")
+        return Host(path, python, version)
+
+
+def base_of(host: Host) -> Path:
+    """Return the folder of a host's models, inputs and outputs, with this pack in it."""
+    with environment.work_folder() as work:
+        return make_base(work / f"base-{host.version}", {PACK_NAME: ROOT}, INPUTS)
 
 
 def demo(options: argparse.Namespace, rest: list[str]) -> None:
@@ -91,10 +96,10 @@ def demo(options: argparse.Namespace, rest: list[str]) -> None:
     parser.add_argument("prompt", nargs="?", help="the workflow's own by default; a prompt schedule where it has one")
     parser.add_argument("--seed", type=int, help="another seed gives another video of the same prompt")
     parser.add_argument("--workflow", type=Path, default=DEMO_WORKFLOW)
-    parser.add_argument("--output", type=Path, default=ROOT / "output")
+    parser.add_argument("--output", type=Path, default=environment.output_path())
     chosen = parser.parse_args(rest)
     host = prepare(options)
-    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT}, INPUTS)
+    base = base_of(host)
     with StatusLine() as status:
         server = Server(host, base, on_wait=lambda s: status.show(f"starting ComfyUI {host.version}: {s:.0f} s"))
         with server:
@@ -131,7 +136,7 @@ def serve(options: argparse.Namespace, rest: list[str]) -> None:
     parser.add_argument("--port", type=int, default=8188)
     chosen, extra = parser.parse_known_args(rest)
     host = prepare(options)
-    base = make_base(DEV / f"base-{host.version}", {PACK_NAME: ROOT}, INPUTS)
+    base = base_of(host)
     print(f"ComfyUI {host.version}: http://127.0.0.1:{chosen.port} (Ctrl-C ends it). Its files: {base}", flush=True)
     process = start(arguments(host, base, chosen.port, tuple(extra)))
     try:
@@ -153,21 +158,36 @@ def in_host(options: argparse.Namespace, purpose: str, *command: str) -> None:
     sys.exit(process.returncode)
 
 
+def test(options: argparse.Namespace, rest: list[str]) -> None:
+    """Run the tests: those that are asked for on one host, or all on the reference and some on older hosts too."""
+    one = rest or options.host or options.host_version or os.environ.get("COMFYUI_PATH")
+    if one:
+        in_host(options, "test", "-m", "pytest", *rest)
+    versions = (hosts.REFERENCE, *suite.OTHER_HOSTS)
+    prepared = [prepare(argparse.Namespace(**vars(options) | {"host_version": version}), "test")
+                for version in versions]
+    sys.exit(suite.run_on_all(prepared, ROOT))
+
+
 def main() -> None:
     """Read the command line and do what it says."""
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("--host", type=Path)
     common.add_argument("--host-version", choices=tuple(hosts.RELEASES))
     common.add_argument("--python", type=Path)
+    common.add_argument("--work", type=Path)
     command, *words = sys.argv[1:] or ["--help"]
     options, rest = common.parse_known_args(words)
+    if options.work is not None:
+        # For the commands that run in a process of their own, too.
+        os.environ[environment.WORK_VARIABLE] = str(options.work.absolute())
     stop_on_signals()
     if command == "demo":
         demo(options, rest)
     elif command == "serve":
         serve(options, rest)
     elif command == "test":
-        in_host(options, "test", "-m", "pytest", *rest)
+        test(options, rest)
     elif command == "browser":
         in_host(options, "browser", "standalone.py", "dev_tools.browser_check", *rest)
     elif command in MODULES:

@@ -35,11 +35,12 @@ from ..client.workflow import load as load_workflow
 from ..client.workflow import set_seed, to_prompt
 from ..dev_tools import hosts
 from ..dev_tools.contact_sheet import sheet_of
+from ..dev_tools.environment import work_path
 from ..dev_tools.server import PACK_NAME, Host, Server, make_base, stop_on_signals
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOW = ROOT / "example_workflows" / "text_to_video.json"
-BASE = ROOT / ".dev" / "full-size"
+BASE = work_path() / "full-size"
 UNUSED = ("lora key not loaded", "unet missing", "unet unexpected", "clip missing", "clip unexpected", "left over keys",
           "Missing VAE keys", "Leftover VAE keys", "Traceback")
 """What the host says in its log when a file's weights do not all find their place."""

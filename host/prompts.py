@@ -6,31 +6,36 @@ import torch
 from comfy.sd import CLIP
 from torch import Tensor
 
-from ..keyframes import text, travel
+from ..keyframes import travel
+from ..keyframes.prompts import read_prompts
 
 
-def encode_schedule(clip: CLIP, schedule: str, num_frames: int, interpolation: str) -> tuple[list, str]:
+def encode_schedule(clip: CLIP, schedule: str, num_frames: int, interpolation: str, prefix: str = "", suffix: str = ""
+                    ) -> tuple[list, str]:
     """Return the CONDITIONING of prompts that change over the frames, and lines for the node to show.
 
     Args:
         schedule: Key frames as text, such as "0: spring, 32: summer".
         num_frames: Frames of the video.
         interpolation: One of INTERPOLATIONS.
+        prefix: Text before every prompt; the `suffix` stands after it.
 
     Raises:
         ValueError: The video has no frames, the text is no schedule, or names a frame that the video does not have.
     """
     if num_frames < 1:
         raise ValueError(f"num_frames is {num_frames}; a video has at least 1 frame, as many as the latent has")
-    keys = text.parse(schedule)
-    text.check_frames(schedule, keys, num_frames)
-    mixed = travel.blends([key.frame for key in keys], num_frames, interpolation)
-    encoded = {prompt: clip.encode_from_tokens_scheduled(clip.tokenize(prompt)) for prompt in {k.value for k in keys}}
+    prompts = read_prompts(schedule, num_frames, prefix, suffix)
+    whole = prompts.whole()
+    mixed = travel.blends([key.frame for key in prompts.keys], num_frames, interpolation)
+    encoded = {prompt: clip.encode_from_tokens_scheduled(clip.tokenize(prompt)) for prompt in set(whole)}
     # More than one entry where LoRAs on the CLIP change during sampling; each entry is for a part of the steps.
-    parts = zip(*(encoded[key.value] for key in keys), strict=True)
+    parts = zip(*(encoded[prompt] for prompt in whole), strict=True)
     conditioning = [_join(part, mixed) for part in parts]
-    told = [f"frame {key.frame}: {key.value[:60]}" for key in keys]
-    return conditioning, "\n".join([*told, f"{conditioning[0][0].shape[1]} tokens a frame"])
+    lines = [f"frame {key.frame}: {key.value[:60]}" for key in prompts.keys]
+    shared = [("before every prompt", prompts.before), ("after every prompt", prompts.after)]
+    lines += [f"{where}: {words[:60]}" for where, words in shared if words]
+    return conditioning, "\n".join([*lines, f"{conditioning[0][0].shape[1]} tokens a frame"])
 
 
 def _join(prompts: tuple, mixed: list[travel.Blend]) -> list:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from . import text as entries
+from .errors import error
+from .text import Schedule, read
 from .travel import blends, travel
+
+NUMBER = re.compile(r"([-+]?(?:[0-9]{1,300}\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?)[ \t]*(%?)")
 
 
 @dataclass(frozen=True)
 class Curve:
     """Key frames of a number; between them it goes evenly from one to the next."""
 
-    text: str
-    """As the user wrote it, for messages."""
-    keys: tuple[int, ...]
-    """Frames, ascending."""
-    values: tuple[float, ...]
+    schedule: Schedule
+    """Its values are numbers."""
 
     def check(self, num_frames: int) -> None:
         """Check that every key frame is one of the video's.
@@ -27,11 +29,17 @@ class Curve:
         Raises:
             KeyFrameError: One is not.
         """
-        entries.check_frames(self.text, entries.parse(self.text), num_frames)
+        self.schedule.in_video(num_frames)
 
     def over(self, num_frames: int) -> Tensor:
-        """Return the number at each frame of a video, (f,) in float32."""
-        return travel(torch.tensor(self.values), blends(self.keys, num_frames, "linear"))
+        """Return the number at each frame of a video, (f,) in float32.
+
+        Raises:
+            KeyFrameError: A key frame is not one of the video's.
+        """
+        keys = self.schedule.in_video(num_frames)
+        values = torch.tensor([_number(key.value) for key in keys])
+        return travel(values, blends([key.frame for key in keys], num_frames, "linear"))
 
 
 def parse_curve(text: str, lowest: float, highest: float) -> Curve:
@@ -40,17 +48,19 @@ def parse_curve(text: str, lowest: float, highest: float) -> Curve:
     Raises:
         KeyFrameError: The text is no list of key frames, or a value is no number from `lowest` to `highest`.
     """
-    keys = entries.parse(text)
-    for key in keys:
+    schedule = read(text)
+    for entry in schedule.entries:
         # Also false for what is not a number.
-        if not lowest <= _number(key.value) <= highest:
-            raise entries.error(text, key.place, f"expected a number from {lowest:g} to {highest:g} for frame "
-                                                 f"{key.frame}, got {key.value!r}")
-    return Curve(text, tuple(key.frame for key in keys), tuple(float(key.value) for key in keys))
+        if not lowest <= _number(entry.value) <= highest:
+            raise error(text, entry.place, f"expected a number from {lowest:g} to {highest:g} for frame "
+                                           f"{entry.written}, got {entry.value!r}. Formulas are not computed")
+    return Curve(schedule)
 
 
 def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
+    """Return the number of a text, also a percentage and in the parentheses of FizzNodes; nan for any other text."""
+    words = text.strip()
+    while words[:1] == "(" and words[-1:] == ")":
+        words = words[1:-1].strip()
+    found = NUMBER.fullmatch(words)
+    return float(found[1]) / (100 if found[2] else 1) if found else math.nan

@@ -16,13 +16,16 @@ class PromptSchedule(io.ComfyNode):
             display_name="Prompt Schedule",
             category="AnimateLCM",
             description="Encodes prompts that change over the frames of a video (prompt travel).",
-            search_aliases=["prompt travel", "batch prompt schedule", "prompt per frame", "fizznodes"],
+            search_aliases=["prompt travel", "batch prompt schedule", "prompt per frame", "fizznodes", "pre_text",
+                            "app_text"],
             inputs=[
                 io.Clip.Input("clip", tooltip="From Load Checkpoint, or after its LoRAs."),
                 io.String.Input(
                     "text", multiline=True, dynamic_prompts=True, default="0: spring,\n8: summer",
                     tooltip="A prompt for each key frame, as FRAME: PROMPT on a line of its own or after a comma. "
-                            "Frames are counted from 0. Prompts may have commas in them; in double quotes, anything."),
+                            "Frames are counted from 0; 50% and max_f-1 go by the video's length. Prompts may have "
+                            "commas in them; in double quotes, anything. Lines before the first key frame and after "
+                            "the last belong to every prompt."),
                 io.Int.Input(
                     "num_frames", default=16, min=1, max=4096,
                     tooltip="Frames of the video, 1 to 4096: as many as the latent has. 16 is recommended, which the "
@@ -31,17 +34,24 @@ class PromptSchedule(io.ComfyNode):
                     "interpolation", options=list(INTERPOLATIONS), default="linear",
                     tooltip="Between key frames: 'linear' changes evenly from one prompt to the next and is "
                             "recommended, 'hold' stays with a prompt until the next one's frame."),
+                io.String.Input(
+                    "prefix", optional=True, default="", dynamic_prompts=True,
+                    tooltip="Text that stands before every prompt, such as a style. Empty: none."),
+                io.String.Input(
+                    "suffix", optional=True, default="", dynamic_prompts=True,
+                    tooltip="Text that stands after every prompt, such as a LoRA's word. Empty: none."),
             ],
             outputs=[io.Conditioning.Output(tooltip="For the positive or negative input of any sampler.")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, clip, text: str, num_frames: int, interpolation: str) -> io.NodeOutput:
+    def execute(cls, clip, text: str, num_frames: int, interpolation: str, prefix: str = "", suffix: str = ""
+                ) -> io.NodeOutput:
         from ..host.prompts import encode_schedule
 
         if clip is None:
             raise ValueError("the checkpoint has no text encoder; connect a Stable Diffusion 1.5 checkpoint's CLIP")
-        conditioning, told = encode_schedule(clip, text, num_frames, interpolation)
-        show_text(cls, told)
+        conditioning, lines = encode_schedule(clip, text, num_frames, interpolation, prefix or "", suffix or "")
+        show_text(cls, lines)
         return io.NodeOutput(conditioning)

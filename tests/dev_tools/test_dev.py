@@ -38,6 +38,19 @@ def test_folder_that_is_no_host_is_named(command: str, tmp_path: Path) -> None:
         assert f"{tmp_path} is not a ComfyUI folder" in done.stderr
 
 
+@pytest.mark.parametrize("words", [("--work", "{}"), ()])
+def test_folder_that_cannot_be_written_is_named_with_another_way(words: tuple[str, ...], tmp_path: Path) -> None:
+    """As in a checkout that is read-only."""
+    (tmp_path / "file").touch()
+    folder = str(tmp_path / "file" / "work")
+    for command in ("demo", "test"):
+        done = run("dev.py", command, *(word.format(folder) for word in words), ANIMATELCM_WORK=folder)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"error: the work folder {folder} cannot be used")
+        assert "--work PATH" in done.stderr
+        assert "apt install" not in done.stderr
+
+
 def test_unpinned_version_is_refused() -> None:
     done = run("dev.py", "demo", "--host-version", "9.9")
     assert done.returncode == 2
@@ -52,7 +65,7 @@ def test_batch_without_a_server_says_so() -> None:
 
 def test_command_lines_import_the_standard_library_only() -> None:
     allowed = sys.stdlib_module_names | {"client", "dev_tools"}
-    in_the_hosts_python = {"contact_sheet.py", "browser_check.py", "gallery.py"}
+    in_the_hosts_python = {"contact_sheet.py", "browser_check.py", "gallery.py", "fetch_archive.py"}
     for path in [ROOT / "dev.py", ROOT / "batch.py", *ROOT.glob("client/*.py"), *ROOT.glob("dev_tools/*.py")]:
         if path.name in in_the_hosts_python:
             continue

@@ -72,6 +72,28 @@ def test_layer_sees_what_is_below(tmp_path: Path, venv: Path, monkeypatch: pytes
     assert seen.stdout.strip() == "3", seen.stderr
 
 
+def test_work_folder_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANIMATELCM_WORK", raising=False)
+    assert environment.work_path() == environment.ROOT / ".dev"
+    assert environment.output_path() == environment.ROOT / "output"
+    monkeypatch.setenv("ANIMATELCM_WORK", str(tmp_path / "new" / "work"))
+    with environment.work_folder() as folder:
+        assert folder == tmp_path / "new" / "work"
+        assert folder.is_dir()
+    assert environment.output_path() == folder / "output"
+
+
+@pytest.mark.parametrize(("modules", "advice"), [((), "free disk space"), (("ensurepip",), "apt install python3-venv")])
+def test_a_failed_environment_gets_the_advice_that_fits(
+        modules: tuple[str, ...], advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = environment.importlib.util.find_spec
+    monkeypatch.setattr(environment.importlib.util, "find_spec",
+                        lambda name: None if name in modules else find_spec(name))
+    (tmp_path / "file").touch()
+    with pytest.raises(environment.SetupError, match=advice):
+        environment.make_venv(tmp_path / "file" / "venv")
+
+
 def test_python_without_the_packages_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "RUN_MODULES", ("there_is_no_such_module",))
     assert environment.find_python(tmp_path / "host", "run") is None

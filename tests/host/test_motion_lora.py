@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 
 import comfy.model_management
 import folder_paths
@@ -92,6 +93,8 @@ def test_strength_0_is_the_module_itself(motion, lora_file):
 def test_the_copy_that_the_host_makes_from_the_file_has_the_lora(motion, lora_file):
     """It makes one where it cannot use its dynamic loading, and for another GPU."""
     changed, _ = with_motion_lora(motion, lora_file, 1.0)
+    if "force_deepcopy" not in inspect.signature(changed.patcher.clone).parameters:
+        pytest.skip("this ComfyUI is older than its dynamic loading and makes no copies")
     copied = changed.patcher.clone(force_deepcopy=True)
     assert copied.model is not motion.patcher.model
     with loaded(changed) as expected, loaded(dataclasses.replace(changed, patcher=copied)) as patched:

@@ -127,3 +127,15 @@ def test_what_the_node_shows(clip):
     told = encode_schedule(clip, f"2: {OTHER}, 0: {SHORT}", 4, "hold")[1].splitlines()
     assert told[:2] == [f"frame 0: {SHORT}", f"frame 2: {OTHER}"]
     assert told[2].endswith("tokens a frame")
+
+
+def test_prefix_and_suffix_stand_around_every_prompt(clip):
+    inputs = PromptSchedule.define_schema().inputs
+    assert [socket.id for socket in inputs][-2:] == ["prefix", "suffix"]
+    assert all(socket.optional for socket in inputs[-2:])
+    text = f"0: {SHORT}, 2: {OTHER}"
+    around = PromptSchedule.execute(clip, text, 4, "linear", "a drawing of", "soft light").result[0]
+    whole = schedule(clip, f'0: "a drawing of, {SHORT}, soft light", 2: "a drawing of, {OTHER}, soft light"')
+    assert torch.equal(around[0][0], whole[0][0])
+    lines = encode_schedule(clip, f"masterpiece\n0: {SHORT}", 4, "hold", "", "soft light")[1].splitlines()
+    assert lines[:3] == [f"frame 0: {SHORT}", "before every prompt: masterpiece", "after every prompt: soft light"]

@@ -2,7 +2,7 @@
 
 import pytest
 from animatelcm.keyframes.curve import parse_curve
-from animatelcm.keyframes.text import KeyFrameError
+from animatelcm.keyframes.errors import KeyFrameError
 
 
 def test_a_curve_goes_evenly_between_its_numbers():
@@ -21,3 +21,29 @@ def test_a_curve_for_a_longer_video_is_refused():
     curve.check(9)
     with pytest.raises(KeyFrameError, match="column 7: there is no frame 8 in a video of 8"):
         curve.check(8)
+
+
+@pytest.mark.parametrize("text", [
+    "0: (1.0), max_f-1: (0.0)", '{"0": 1, "8": 0}', "'0%': '1', '100%': '0'", "0: 100%, 8: 0%",
+    "“0”：“1”，“max_f”：“0”"])
+def test_curves_as_other_tools_write_them(text):
+    assert parse_curve(text, 0, 10).over(9).tolist() == [1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0]
+
+
+@pytest.mark.parametrize(("text", "column", "said"), [
+    ("0: (0.5*sin(t/12))", 1, "a number from 0 to 10 for frame 0, got .*Formulas are not computed"),
+    ("0: 1, 50%: x", 7, "for frame 50%, got 'x'"),
+    ("0: 1_0", 1, "got '1_0'"),
+    ("0-8: 1", 1, "Ranges of frames are not read"),
+    ("motion\n0: 1", 1, "a frame number"),
+    ("0: `t`", 1, "got '`t`'"),
+])
+def test_what_is_no_curve_is_refused_where_it_stands(text, column, said):
+    with pytest.raises(KeyFrameError, match=f"^line 1, column {column}: .*{said}"):
+        parse_curve(text, 0, 10)
+
+
+def test_a_curve_is_as_long_as_its_video():
+    curve = parse_curve("0%: 0, 100%: 1", 0, 10)
+    assert curve.over(3).tolist() == [0, 0.5, 1]
+    assert curve.over(5).tolist() == [0, 0.25, 0.5, 0.75, 1]
