@@ -21,6 +21,10 @@ SAME_CHECKPOINT = (
     "second one from another file: a copy of the checkpoint will do, since the host loads each file once")
 
 
+WAITING = f"{KEY}.second"
+"""Marks a MODEL, as an attachment, from when it was loaded as a guider's second one until its first call."""
+
+
 def register(model: ModelPatcher, begin_call: Callable, put_handlers: Callable[[dict], None]) -> None:
     """Let a MODEL run with its motion modules whatever options a guider hands over.
 
@@ -29,31 +33,47 @@ def register(model: ModelPatcher, begin_call: Callable, put_handlers: Callable[[
         put_handlers: Adds the handlers to transformer_options.
     """
     def take_part(model: ModelPatcher, timestep: Tensor, model_options: dict) -> None:
+        model.remove_attachments(WAITING)
         # They are the run's copy, and end with it; a MODEL without motion does nothing with what is added.
-        options = model_options.setdefault("transformer_options", {})
-        wrappers = options.setdefault("wrappers", {}).setdefault(WrappersMP.APPLY_MODEL, {})
+        wrappers = _wrappers(model_options, WrappersMP.APPLY_MODEL)
         if KEY not in wrappers:
             wrappers[KEY] = [begin_call]
-            put_handlers(options)
+            put_handlers(model_options["transformer_options"])
 
     for kind, callback in ((CallbacksMP.ON_PREPARE_STATE, take_part), (CallbacksMP.ON_DETACH, _displaced)):
         model.remove_callbacks_with_key(kind, KEY)
         model.add_callback_with_key(kind, KEY, callback)
+    # Of a second MODEL, the host asks only the wrappers that are in its options.
+    _wrappers(model.model_options, WrappersMP.PREPARE_SAMPLING)[WAITING] = [_mark_second]
+
+
+def _wrappers(model_options: dict, kind: str) -> dict[str, list[Callable]]:
+    return model_options.setdefault("transformer_options", {}).setdefault("wrappers", {}).setdefault(kind, {})
+
+
+def _mark_second(executor, model: ModelPatcher, *args, model_options: dict | None = None, **kwargs):
+    """PREPARE_SAMPLING wrapper: a guider has a copy of its first MODEL's options, and none of the second one's."""
+    if model_options is model.model_options:
+        model.set_attachments(WAITING, True)
+    return executor(model, *args, model_options=model_options, **kwargs)
 
 
 def _displaced(model: ModelPatcher, unpatch_all: bool) -> None:
-    """ON_DETACH callback: refuse that another MODEL takes the place of this one during its run."""
+    """ON_DETACH callback: refuse that a MODEL without motion takes the place of a second one before it has run."""
     # What is detached to free memory is unpatched, too.
-    if not unpatch_all and getattr(model.model, "current_patcher", None) is model:
+    if model.get_attachment(WAITING) and not unpatch_all and model.model.current_patcher is model:
         raise ValueError(SAME_CHECKPOINT)
 
 
 def check_first(model: ModelPatcher, applied: Callable[[ModelPatcher], tuple]) -> None:
-    """Refuse to load a MODEL over another one that is about to run and has other motion modules.
+    """Refuse to load a MODEL over a second one that has other motion modules.
 
     Raises:
         ValueError: There is such a MODEL.
     """
     other = model.model.current_patcher
-    if other is not None and other is not model and applied(other) != applied(model):
+    if other is None:
+        return
+    if applied(other) != applied(model):
         raise ValueError(SAME_CHECKPOINT)
+    other.remove_attachments(WAITING)
