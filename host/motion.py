@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import comfy.model_base
@@ -18,7 +19,7 @@ from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..motion.files import MotionFileError, read_motion_file
 from ..motion.image_encoder import ImageEncoder
@@ -28,7 +29,7 @@ from .checks import check_run
 from .controls import MotionControl, Video, strength_in
 from .fit import bare_blocks, check_fit
 from .inserts import AfterBlock, Block, Insert
-from .patchers import KEY, attach, attached, layers_in, motion_patcher
+from .patchers import KEY, attach, attached, held, layers_in
 from .sampling import model_sampling_for
 from .second_model import check_first, register
 from .sites import sites_of
@@ -96,32 +97,14 @@ def load_motion(path: str | Path) -> LoadedMotion:
     sample = next(iter(file.weights.values()))
     dtype = comfy.model_management.unet_dtype(
         model_params=sum(w.numel() for w in file.weights.values()), weight_dtype=sample.dtype)
-    network = MotionModule(file.config, **layers_in(dtype))
+    layers, encoder = layers_in(dtype), None
+    patcher = held(partial(MotionModule, file.config, **layers), file.weights)
     if file.position_encoding is not None:
-        network.set_positions(file.position_encoding)
-    patcher, encoder = _with_weights(network, file.weights, _load_patcher, path), None
+        patcher.model.set_positions(file.position_encoding)
     if file.image_encoder is not None:
-        encoder = ImageEncoder(file.config.channels, **layers_in(dtype))
-        encoder = _with_weights(encoder, file.image_encoder, _load_encoder, path)
+        encoder = held(partial(ImageEncoder, file.config.channels, **layers), file.image_encoder)
     return LoadedMotion(Path(path).name, file.family, file.schedule, file.config, patcher, encoder,
                         sampling=file.sampling)
-
-
-def _with_weights(network: nn.Module, weights: dict[str, Tensor], load_again: Callable, path: str | Path
-                  ) -> ModelPatcher:
-    patcher = motion_patcher(network)
-    network.load_state_dict(weights, assign=patcher.is_dynamic())
-    # The host asks for it when it needs the weights on another device.
-    patcher.cached_patcher_init = (load_again, (path,))
-    return patcher
-
-
-def _load_patcher(path: str | Path, disable_dynamic: bool = False) -> ModelPatcher:
-    return load_motion(path).patcher
-
-
-def _load_encoder(path: str | Path, disable_dynamic: bool = False) -> ModelPatcher | None:
-    return load_motion(path).encoder
 
 
 def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, schedule: Schedule | None,

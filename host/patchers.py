@@ -13,7 +13,7 @@ import comfy.model_patcher
 import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
-from torch import nn
+from torch import Tensor, nn
 
 from .operations import operations
 
@@ -33,6 +33,17 @@ def motion_patcher(network: nn.Module, disable_dynamic: bool = False) -> ModelPa
                 offload_device=comfy.model_management.unet_offload_device())
 
 
+def held(build: Callable[[], nn.Module], weights: dict[str, Tensor], disable_dynamic: bool = False) -> ModelPatcher:
+    """Return a new network with these weights in a patcher that the host can ask for a copy, as for another GPU.
+
+    The copy is made from memory: a file may be another one by then.
+    """
+    network = build()
+    source = motion_patcher(network, disable_dynamic)
+    network.load_state_dict(weights, assign=source.is_dynamic())
+    return _with_source(source, build)
+
+
 def rebuilt(patcher: ModelPatcher, build: Callable[[], nn.Module], disable_dynamic: bool = False) -> ModelPatcher:
     """Return a patcher with the same weights and patches on a network of its own.
 
@@ -48,19 +59,16 @@ def rebuilt(patcher: ModelPatcher, build: Callable[[], nn.Module], disable_dynam
     network.load_state_dict(weights, assign=True)
     for name, buffer in patcher.model.named_buffers():
         comfy.utils.set_attr_buffer(network, name, buffer.detach().to(device))
-    copied = motion_patcher(network, disable_dynamic)
+    copied = _with_source(motion_patcher(network, disable_dynamic), build)
     for key, patches in patcher.patches.items():
         for strength, patch, strength_model, rows, function in patches:
             copied.add_patches({(key, rows, function): patch}, strength, strength_model)
-    copied.cached_patcher_init = patcher.cached_patcher_init
     return copied
 
 
-def rebuildable(network: nn.Module, build: Callable[[], nn.Module]) -> ModelPatcher:
-    """Hand a network to the host that no file can give again, as it needs one for another GPU."""
-    # The host asks for the copy through another patcher: one that held itself would never be freed.
-    source = motion_patcher(network)
+def _with_source(source: ModelPatcher, build: Callable[[], nn.Module]) -> ModelPatcher:
     patcher = source.clone()
+    # Not from itself, in a circle that would keep it for ever.
     patcher.cached_patcher_init = (rebuilt, (source, build))
     return patcher
 

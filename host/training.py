@@ -28,7 +28,7 @@ from ..training.memory import estimate
 from ..training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
 from .dataset import Data
 from .motion import LoadedMotion
-from .patchers import layers_in, rebuildable
+from .patchers import held, layers_in
 from .previews import preview
 from .trainable import diffusion, layer_names, positions_of, trainable
 
@@ -246,13 +246,14 @@ def _finished(motion: LoadedMotion, stage: Stage, request: Request) -> LoadedMot
     """Return the averaged weights as Load Motion Module would, in the precision that `motion` has."""
     at = layers_in(next(motion.patcher.model.parameters()).dtype)
     patcher, encoder = motion.patcher, motion.encoder
-    if trained := _within(stage.average, "motion."):
-        network = MotionModule(motion.config, **at)
-        network.load_state_dict({key.removeprefix("motion."): weight for key, weight in trained.items()})
-        network.set_positions(positions_of(motion.patcher.model) or {})
-        patcher = rebuildable(network, partial(MotionModule, motion.config, **at))
-    if trained := _within(stage.average, "encoder."):
-        own = ImageEncoder(motion.config.channels, **at)
-        own.load_state_dict({key.removeprefix("encoder."): weight for key, weight in trained.items()})
-        encoder = rebuildable(own, partial(ImageEncoder, motion.config.channels, **at))
+
+    def trained(prefix: str) -> dict[str, Tensor]:
+        return {key.removeprefix(prefix): weight.to(at["device"], at["dtype"], copy=True)
+                for key, weight in _within(stage.average, prefix).items()}
+
+    if weights := trained("motion."):
+        patcher = held(partial(MotionModule, motion.config, **at), weights)
+        patcher.model.set_positions(positions_of(motion.patcher.model) or {})
+    if weights := trained("encoder."):
+        encoder = held(partial(ImageEncoder, motion.config.channels, **at), weights)
     return LoadedMotion(request.name, request.schedule, request.schedule, motion.config, patcher, encoder)

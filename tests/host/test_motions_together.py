@@ -10,15 +10,25 @@ import pytest
 import torch
 from animatelcm.host.controls import MotionControl
 from animatelcm.host.image_to_video import ENCODERS, apply_image_to_video
-from animatelcm.host.motion import KEY, apply_motion, load_motion
+from animatelcm.host.motion import KEY, applied_to, apply_motion, load_motion
 from animatelcm.host.motion_lora import with_motion_lora
 from animatelcm.host.saving import write_motion
+from animatelcm.host.tiny import load_demo_model
 from animatelcm.host.training import distil_motion_module, train_image_encoder
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host.training_data import data, request
 from animatelcm.tests.motion import loras_by_hand as by_hand
 from animatelcm.tests.motion.files_by_hand import save
-from animatelcm.tests.support import SCHEDULE, loaded_image_to_video, motion_module, noise_for, run, tiny_model
+from animatelcm.tests.support import (
+    SCHEDULE,
+    loaded_image_to_video,
+    loaded_motion,
+    motion_file,
+    motion_module,
+    noise_for,
+    run,
+    tiny_model,
+)
 
 SHAPES = {key: weight.shape for key, weight in motion_module().state_dict().items()}
 PAIRS = {layer: (0.1 * down, 0.1 * up) for layer, (down, up) in by_hand.pairs(SHAPES).items()}
@@ -135,17 +145,21 @@ def test_a_lora_costs_no_copy_of_the_weights(model, motion, changed):
     assert all(places(name) == places("plain") for name in changed)
 
 
-def test_a_module_that_nothing_holds_is_freed(model, motion, files):
-    changed = with_loras(motion, files, CHANGES["zoom"])
-    applied = at_once(model, [motion, changed])
+def test_a_module_that_nothing_holds_is_freed_at_once(model, files, tmp_path):
+    own = loaded_image_to_video(tmp_path)
+    changed = with_loras(own, files, CHANGES["zoom"])
+    applied = apply_image_to_video(at_once(model, [changed]), own, noise_for(1), 0.8, (1.0,) * 4, 1.0, None)
     run(applied)
-    network = weakref.ref(changed.patcher.model)
+    networks = [weakref.ref(patcher.model) for patcher in (own.patcher, changed.patcher, changed.encoder)]
     gc.disable()
     try:
-        del changed, applied
+        # The module with the LoRA does not keep the one without it.
+        del own, applied
         # The host lets go of what it had loaded when something else is.
         run(model)
-        assert network() is None
+        assert [network() is None for network in networks] == [True, False, False]
+        del changed
+        assert [network() is None for network in networks] == [True, True, True]
     finally:
         gc.enable()
 
@@ -202,6 +216,37 @@ def assert_equal_copies(model):
 
 def test_another_gpu_gets_each_of_them(model, changed):
     assert_equal_copies(at_once(model, [changed["plain"], changed["zoom"], changed["much zoom"]]))
+
+
+def test_another_gpu_gets_what_was_applied_after_it_was_asked_for(model, changed):
+    """The host then adds what is new to the MODEL's copy, and takes away what is gone."""
+    model.cached_patcher_init = (lambda: tiny_model(), ())
+    first = at_once(model, [changed["zoom"]])
+    copied = first.deepclone_multigpu()
+    first.set_additional_models("multigpu", [copied])
+    second = at_once(first, [changed["plain"], changed["much zoom"]])
+    second.match_multigpu_clones()
+    [copied] = second.get_additional_models_with_key("multigpu")
+    assert applied_to(copied) == applied_to(second)
+    expected = run(at_once(tiny_model(), [changed["zoom"], changed["plain"], changed["much zoom"]]))
+    assert torch.equal(run(copied), expected)
+
+
+def test_another_gpu_gets_what_was_loaded_whatever_the_file_is_now(model, tmp_path):
+    kept = loaded_motion(tmp_path, seed=7)
+    expected = run(at_once(model, [kept]))
+    motion_file(tmp_path, seed=8)
+    (tmp_path / "motion-8.safetensors").replace(tmp_path / "motion-7.safetensors")
+    [copied] = copies_for_another_gpu(at_once(model, [kept]))
+    assert torch.equal(run(at_once(model, [replace(kept, patcher=copied)])), expected)
+
+
+def test_the_demo_model_can_be_copied_to_another_gpu():
+    model, _, _ = load_demo_model()
+    copied = model.deepclone_multigpu()
+    assert copied.model is not model.model
+    weights = copied.model.state_dict()
+    assert all(torch.equal(weight, weights[key]) for key, weight in model.model.state_dict().items())
 
 
 def test_another_gpu_gets_what_was_just_trained(model, motion, files, output):
