@@ -88,8 +88,15 @@ def attach(model: ModelPatcher, key: str, patcher: ModelPatcher) -> str:
 
     Args:
         key: Under which additional models.
+
+    Raises:
+        ValueError: The MODEL has the same network with other patches, which the host would put on both.
     """
     name, before = weights_name(patcher), model.get_additional_models_with_key(key)
+    if any(each.is_clone(patcher) and each.patches_uuid != patcher.patches_uuid for each in before):
+        raise ValueError("another pack has changed the weights of a motion module that the MODEL already has, and both "
+                         "would get the same ones. Change them with Load Motion LoRA, or load one of them from a copy "
+                         "of the file")
     if all(weights_name(each) != name for each in before):
         model.set_additional_models(key, [*before, patcher.clone()])
     return name

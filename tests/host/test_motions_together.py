@@ -189,6 +189,16 @@ def test_weights_that_were_taken_away_are_missed(model, motion, changed):
         run(applied)
 
 
+def test_patches_that_others_put_on_the_same_weights_are_refused(model, motion):
+    patcher = motion.patcher.clone()
+    key = "mid_block.motion_modules.0.proj_out.weight"
+    patcher.add_patches({key: ("diff", (torch.ones(SHAPES[key]),))})
+    foreign = replace(motion, patcher=patcher)
+    for motions in ((motion, foreign), (foreign, motion)):
+        with pytest.raises(ValueError, match="another pack has changed the weights"):
+            at_once(model, motions)
+
+
 def test_the_order_of_the_weights_does_not_matter(model, motion, changed):
     """The host rebuilds the list for each GPU."""
     applied = at_once(model, [motion, changed["zoom"]])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import comfy.model_management
 import comfy.samplers
 import pytest
 import torch
@@ -110,3 +111,14 @@ def test_two_of_one_checkpoint_with_the_same_motion_are_one_model(model, motions
     alone = expected(applied, applied)
     for second in (applied, applied.clone()):
         assert relative_rms(sampled(applied, second), alone) < 1e-5
+
+
+def test_a_model_may_be_loaded_again_during_its_run(model, motions):
+    """The host does so after it has encoded what a ControlNet needs."""
+    applied = equipped(model, motions, "zoom")
+    expected = run(applied)
+
+    def load(*args):
+        comfy.model_management.load_models_gpu([applied, *applied.get_nested_additional_models()])
+
+    assert torch.equal(run(applied, callback=load), expected)
