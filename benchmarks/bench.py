@@ -55,8 +55,9 @@ def build_model(channels: int = CHANNELS, dtype: torch.dtype = torch.float32):
 
 def stand_in_motion(channels: int = CHANNELS, dtype: torch.dtype = torch.float32):
     """Return a motion module of stand-in weights for such a MODEL."""
-    from ..host.motion import LoadedMotion, motion_patcher
+    from ..host.motion import LoadedMotion
     from ..host.operations import operations
+    from ..host.patchers import motion_patcher
     from ..motion.module import MotionConfig, MotionModule
 
     config = MotionConfig(tuple(channels * factor for factor in UNET_CONFIG["channel_mult"]))

@@ -72,8 +72,8 @@ def tensor_peak(run: Callable[[], None]) -> int:
 def with_images(model, motion, latents: torch.Tensor):
     """Return a clone of the MODEL with a motion module that follows a reference for each frame."""
     from ..host.image_to_video import apply_image_to_video
-    from ..host.motion import motion_patcher
     from ..host.operations import operations
+    from ..host.patchers import motion_patcher
     from ..motion.image_encoder import ImageEncoder
 
     encoder = fill(ImageEncoder(motion.config.channels, ops=operations), seed=3)

@@ -22,7 +22,8 @@ from ..motion.module import DOWN_SITES
 from ..samplers.schedules import Schedule
 from .fit import BLOCKS_PER_LEVEL, check_fit
 from .inserts import AfterBlock, Block
-from .motion import KEY, LoadedMotion, apply_motion
+from .motion import LoadedMotion, applied_to, apply_motion
+from .patchers import KEY, attach, attached, weights_name
 from .sizes import LATENT_CELL
 from .windows import frames_of_clip
 
@@ -62,8 +63,8 @@ class Reference:
     """Factor on the features of each UNet level, from the finest to the deepest; 1 is as trained."""
     channels: tuple[int, ...]
     """Channels of each level's features."""
-    encoder: int
-    """The encoder's place among those of the MODEL."""
+    encoder: str
+    """The name of the encoder's weights among the additional models of the MODEL."""
 
     def check(self, video: torch.Size) -> None:
         """Check that the reference belongs to a video of latents f 4 h w.
@@ -89,7 +90,7 @@ class Reference:
         chosen, dtype = self._chosen(num_frames, options), base.get_dtype_inference()
 
         def make() -> list[Tensor]:
-            encoder: ImageEncoder = base.current_patcher.get_additional_models_with_key(ENCODERS)[self.encoder].model
+            encoder: ImageEncoder = attached(base.current_patcher, self.encoder)
             features = encoder(self.latents[list(chosen)].to(x.device, dtype), num_frames, self.motion_scale)
             return [weight * feature for weight, feature in zip(self.level_weights, features, strict=True)]
 
@@ -165,11 +166,10 @@ def apply_image_to_video(model: ModelPatcher, motion: LoadedMotion, latents: Ten
         raise ValueError(f"the VAE makes latents of the shape {tuple(latents.shape)}, the image encoder takes "
                          f"{LATENT_CHANNELS} channels (frames, {LATENT_CHANNELS}, height, width). Connect the VAE of "
                          "a Stable Diffusion 1.5 checkpoint")
-    encoders = model.get_additional_models_with_key(ENCODERS)
     reference = Reference(motion.name, model.get_model_object("latent_format").process_in(latents), motion_scale,
-                          level_weights, motion.config.channels, encoder=len(encoders))
+                          level_weights, motion.config.channels, weights_name(motion.encoder))
     applied = apply_motion(model, motion, strength, schedule, reference)
-    applied.set_additional_models(ENCODERS, [*encoders, motion.encoder.clone()])
+    attach(applied, ENCODERS, motion.encoder)
     applied.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, ENCODERS)
     applied.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, ENCODERS, _begin_sampling)
     return applied
@@ -178,8 +178,9 @@ def apply_image_to_video(model: ModelPatcher, motion: LoadedMotion, latents: Ten
 def _begin_sampling(executor, noise: Tensor, *args, **kwargs) -> Tensor:
     """OUTER_SAMPLE wrapper: check the references, and open what keeps their features during this run."""
     # The guider works on a copy of the options that ends with the run.
-    options = executor.class_obj.model_options["transformer_options"]
-    for entry in options[KEY]:
+    guider = executor.class_obj
+    options = guider.model_options["transformer_options"]
+    for entry in applied_to(guider.model_patcher):
         if isinstance(entry.insert, Reference):
             entry.insert.check(noise.shape)
     options[KeptFeatures] = KeptFeatures()

@@ -8,7 +8,8 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from .motion import KEY
+from .motion import networks_on
+from .patchers import KEY
 
 
 def long_video(model: ModelPatcher, context_length: int, context_overlap: int, loop: bool, freenoise: bool
@@ -43,7 +44,7 @@ def long_video(model: ModelPatcher, context_length: int, context_overlap: int, l
 
 
 def _check(model: ModelPatcher, context_length: int, context_overlap: int) -> None:
-    networks = [patcher.model for patcher in model.get_additional_models_with_key(KEY)]
+    networks = networks_on(model)
     if not networks:
         raise ValueError("this MODEL has no motion module, so its frames have nothing to do with one another. Put Long "
                          "Video after Apply Motion Module or Image to Video")

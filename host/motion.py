@@ -10,16 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import comfy.model_base
 import comfy.model_management
-import comfy.model_patcher
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..motion.files import read_motion_file
 from ..motion.image_encoder import ImageEncoder
@@ -30,13 +30,12 @@ from .controls import MotionControl, Video, strength_in
 from .fit import bare_blocks, check_fit
 from .folders import MOTION_MODELS, listed_name
 from .inserts import AfterBlock, Block, Insert
-from .operations import operations
+from .patchers import KEY, attach, attached, held, layers_in
 from .sampling import model_sampling_for
+from .second_model import check_first, register
 from .sites import sites_of
 from .windows import Window, in_window, window_of
 
-KEY = "animatelcm"
-"""Names our additional models, wrappers and options on a MODEL."""
 LAYER_PATCH = "forward_timestep_embed_patch"
 
 
@@ -62,8 +61,10 @@ class LoadedMotion:
 
 @dataclass(frozen=True)
 class Applied:
-    """A motion module on a MODEL; its network is the additional model in the same place."""
+    """A motion module on a MODEL."""
 
+    network: str
+    """The name of its weights among the additional models."""
     strength: float = 1.0
     """Factor on what the module adds."""
     insert: Insert | None = None
@@ -95,40 +96,14 @@ def load_motion(path: str | Path) -> LoadedMotion:
     sample = next(iter(file.weights.values()))
     dtype = comfy.model_management.unet_dtype(
         model_params=sum(w.numel() for w in file.weights.values()), weight_dtype=sample.dtype)
-    at = {"ops": operations, "dtype": dtype, "device": comfy.model_management.unet_offload_device()}
-    network = MotionModule(file.config, **at)
+    layers, encoder = layers_in(dtype), None
+    patcher = held(partial(MotionModule, file.config, **layers), file.weights)
     if file.position_encoding is not None:
-        network.set_positions(file.position_encoding)
-    patcher = _with_weights(network, file.weights, _load_patcher, path)
-    encoder = None
+        patcher.model.set_positions(file.position_encoding)
     if file.image_encoder is not None:
-        encoder = _with_weights(ImageEncoder(file.config.channels, **at), file.image_encoder, _load_encoder, path)
+        encoder = held(partial(ImageEncoder, file.config.channels, **layers), file.image_encoder)
     return LoadedMotion(name, file.family, file.schedule, file.config, patcher, encoder,
                         sampling=file.sampling)
-
-
-def _with_weights(network: nn.Module, weights: dict[str, Tensor], load_again: Callable, path: str | Path
-                  ) -> ModelPatcher:
-    patcher = motion_patcher(network.eval())
-    network.load_state_dict(weights, assign=patcher.is_dynamic())
-    # The host asks for it when it needs the weights on another device.
-    patcher.cached_patcher_init = (load_again, (path,))
-    return patcher
-
-
-def motion_patcher(network: nn.Module) -> ModelPatcher:
-    """Hand the network to the host, which then loads, offloads and counts it."""
-    return comfy.model_patcher.CoreModelPatcher(
-        network.requires_grad_(False), load_device=comfy.model_management.get_torch_device(),
-        offload_device=comfy.model_management.unet_offload_device())
-
-
-def _load_patcher(path: str | Path, disable_dynamic: bool = False) -> ModelPatcher:
-    return load_motion(path).patcher
-
-
-def _load_encoder(path: str | Path, disable_dynamic: bool = False) -> ModelPatcher | None:
-    return load_motion(path).encoder
 
 
 def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, schedule: Schedule | None,
@@ -145,24 +120,38 @@ def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, sch
     """
     check_fit(model, motion.name, motion.family, motion.patcher.model)
     applied = model.clone()
-    applied.set_additional_models(KEY, [*model.get_additional_models_with_key(KEY), motion.patcher.clone()])
-    options = applied.model_options["transformer_options"]
-    options[KEY] = (*options.get(KEY, ()), Applied(strength, insert, motion.controls))
+    entry = Applied(attach(applied, KEY, motion.patcher), strength, insert, motion.controls)
+    applied.model_options["transformer_options"][KEY] = (*applied_to(model), entry)
     if schedule is not None:
         applied.add_object_patch("model_sampling", model_sampling_for(model, schedule))
     _hook(applied)
     return applied
 
 
+def applied_to(model: ModelPatcher) -> tuple[Applied, ...]:
+    """Return the motion modules on a MODEL, in the order in which they act."""
+    return model.model_options["transformer_options"].get(KEY, ())
+
+
+def networks_on(model: ModelPatcher) -> list[MotionModule]:
+    """Return the different networks of the motion modules on a MODEL."""
+    return [attached(model, name) for name in dict.fromkeys(entry.network for entry in applied_to(model))]
+
+
 def _hook(model: ModelPatcher) -> None:
-    """Register the handlers and wrappers, once however many modules are applied."""
-    patches = model.model_options["transformer_options"].setdefault("patches", {})
-    # The UNet asks only the first handler of a layer's class: ours come first and call the next one themselves.
-    patches[LAYER_PATCH] = [*HANDLERS, *(entry for entry in patches.get(LAYER_PATCH, []) if entry not in HANDLERS)]
+    """Register the handlers, wrappers and callbacks, once however many modules are applied."""
+    _put_handlers(model.model_options["transformer_options"])
+    register(model, _begin_run, _put_handlers)
     for kind, wrapper in ((WrappersMP.OUTER_SAMPLE, _begin_sampling), (WrappersMP.PREPARE_SAMPLING, _announce_memory),
                           (WrappersMP.CALC_COND_BATCH, in_window), (WrappersMP.APPLY_MODEL, _begin_run)):
         model.remove_wrappers_with_key(kind, KEY)
         model.add_wrapper_with_key(kind, KEY, wrapper)
+
+
+def _put_handlers(options: dict) -> None:
+    patches = options.setdefault("patches", {})
+    # The UNet asks only the first handler of a layer's class: ours come first and call the next one themselves.
+    patches[LAYER_PATCH] = [*HANDLERS, *(entry for entry in patches.get(LAYER_PATCH, []) if entry not in HANDLERS)]
 
 
 # At each call of the UNet.
@@ -172,17 +161,19 @@ def _begin_run(executor, x: Tensor, t: Tensor, c_concat=None, c_crossattn=None, 
     """APPLY_MODEL wrapper: work out the run and hand it down in a copy of the options."""
     options = dict(transformer_options or {})
     base: comfy.model_base.BaseModel = executor.class_obj
-    networks = [patcher.model for patcher in base.current_patcher.get_additional_models_with_key(KEY)]
+    # The MODEL's own: the call's options are those of another one where a guider runs two.
+    model, applied = base.current_patcher, applied_to(base.current_patcher)
     num_frames = len(x) // len(options.get("cond_or_uncond", [0]))
-    for network in networks:
+    for network in networks_on(model):
         _check_frames(num_frames, network.config.max_frames, window_of(options))
-    sigma = t.max().item() if any(entry.controls for entry in options[KEY]) else 0.0
-    acting = [(network, entry) for network, entry in zip(networks, options[KEY], strict=True)
+    sigma = t.max().item() if any(entry.controls for entry in applied) else 0.0
+    acting = [entry for entry in applied
               if all(control.acts_at(sigma, base.model_sampling) for control in entry.controls)]
-    strengths = [strength_in(x, entry.strength, entry.controls, num_frames, options) for _, entry in acting]
-    inserts = [entry.insert.sites(base, x, num_frames, options) if entry.insert else {} for _, entry in acting]
-    sites = sites_of([network for network, _ in acting], strengths, inserts)
-    options[Run] = Run(num_frames, sites, bare_blocks(base.diffusion_model))
+    networks = [attached(model, entry.network) for entry in acting]
+    strengths = [strength_in(x, entry.strength, entry.controls, num_frames, options) for entry in acting]
+    inserts = [entry.insert.sites(base, x, num_frames, options) if entry.insert else {} for entry in acting]
+    bare = bare_blocks(base.diffusion_model) if acting else frozenset()
+    options[Run] = Run(num_frames, sites_of(networks, strengths, inserts), bare)
     return executor(x, t, c_concat, c_crossattn, control, options, **conds)
 
 
@@ -238,7 +229,7 @@ def _begin_sampling(executor, noise: Tensor, latent_image: Tensor, sampler, sigm
     # The guider works on a copy of the options that ends with the run.
     options = guider.model_options["transformer_options"]
     check_run(guider, noise.shape, noise_mask)
-    for entry in options[KEY]:
+    for entry in applied_to(guider.model_patcher):
         for control in entry.controls:
             control.check(noise.shape)
     options[Video] = Video(noise.shape)
@@ -250,7 +241,7 @@ def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, *
 
     The width is changed, not the batch: context windows cut the batch to one window's after us.
     """
-    networks = [patcher.model for patcher in model.get_additional_models_with_key(KEY)]
+    check_first(model, applied_to)
     num_frames, height, width = noise_shape[0], noise_shape[-2], noise_shape[-1]
     handler = (kwargs.get("model_options") or {}).get("context_handler")
     if handler is not None:
@@ -258,9 +249,9 @@ def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, *
     item_size = comfy.model_management.dtype_size(model.model_dtype())
     # Two clips run together where there is guidance, and the modules of a site one after the other.
     ours = max((network.activation_bytes(num_frames, 2 * height * width, item_size, model.load_device.type)
-                for network in networks), default=0)
-    pixels, applied = height * width, model.model_options["transformer_options"][KEY]
-    ours += sum(entry.insert.kept_bytes(num_frames, pixels, item_size) for entry in applied if entry.insert)
+                for network in networks_on(model)), default=0)
+    ours += sum(entry.insert.kept_bytes(num_frames, height * width, item_size)
+                for entry in applied_to(model) if entry.insert)
     theirs = model.model.memory_required([2 * num_frames, *noise_shape[1:]])
     return executor(model, [*noise_shape[:-1], math.ceil(width * (1 + ours / theirs))], conds, *args, **kwargs)
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import torch
 from comfy.weight_adapter.lora import LoRAAdapter
 
 from ..motion.lora import Change, changes, read_motion_lora
+from ..motion.module import MotionModule
 from .folders import MOTION_LORAS, listed_name
 from .motion import LoadedMotion
+from .patchers import layers_in, name_weights, rebuilt, weights_name
 
 
 def with_motion_lora(motion: LoadedMotion, path: str | Path, strength: float) -> tuple[LoadedMotion, str]:
     """Return the motion module with a LoRA on it, and a line for the node to show; `motion` stays as it is.
 
     The weights are changed by the host as they are loaded, and changed back, as it does with LoRAs of image models.
+    They are a network of their own, so that a MODEL can run both modules.
 
     Raises:
         MotionFileError: The file is no motion LoRA, or does not fit the module.
@@ -25,8 +32,11 @@ def with_motion_lora(motion: LoadedMotion, path: str | Path, strength: float) ->
     told = f"{lora.name}: {len(found)} layers, rank {max(len(change.pair.down) for change in found)}"
     if strength == 0:
         return motion, told
-    patcher = motion.patcher.clone()
+    layers = layers_in(next(motion.patcher.model.parameters()).dtype)
+    patcher = rebuilt(motion.patcher, partial(MotionModule, motion.config, **layers))
     patcher.add_patches({_rows(change): _adapter(change) for change in found}, strength)
+    # Two nodes that do the same make equal weights, which a MODEL needs once.
+    name_weights(patcher, f"{weights_name(motion.patcher)}+{_digest(found)} * {float(strength)!r}")
     return replace(motion, patcher=patcher), told
 
 
@@ -39,3 +49,14 @@ def _adapter(change: Change) -> LoRAAdapter:
     pair = change.pair
     # The host divides alpha by the rank again. The rest: no middle factor, no DoRA scale, no new shape.
     return LoRAAdapter(set(), (pair.up, pair.down, pair.scale * len(pair.down), None, None, None))
+
+
+def _digest(found: Iterable[Change]) -> str:
+    """Return what tells a LoRA from others, whatever its file is called."""
+    digest = hashlib.sha256()
+    for change in found:
+        pair = change.pair
+        digest.update(repr((change.key, change.first_row, pair.scale, pair.up.dtype, pair.down.dtype)).encode())
+        for weight in (pair.up, pair.down):
+            digest.update(weight.contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -148,14 +148,14 @@ def _initialise(module: nn.Module, seed: int) -> None:
                     kind.reset_parameters(layer)
 
 
-def load_model(unet_weights: dict[str, Tensor]) -> comfy.model_patcher.ModelPatcher:
+def load_model(unet_weights: dict[str, Tensor], disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
     """Return the MODEL whose UNet has these weights."""
     load_device = comfy.model_management.get_torch_device()
     config = TinySD15(UNET_CONFIG)
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, device=None)
-    patcher = comfy.model_patcher.CoreModelPatcher(
-        model, load_device=load_device, offload_device=comfy.model_management.unet_offload_device())
+    kind = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
+    patcher = kind(model, load_device=load_device, offload_device=comfy.model_management.unet_offload_device())
     model.diffusion_model.load_state_dict(unet_weights, strict=True)
     return patcher
 
@@ -185,17 +185,22 @@ class TinyVAE(comfy.sd.VAE):
         self.size = comfy.model_management.module_size(self.first_stage_model)
 
 
-def load_demo_model(weights: Path = WEIGHTS) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
+def load_demo_model(weights: Path = WEIGHTS, disable_dynamic: bool = False
+                    ) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
     """Return the MODEL, CLIP and VAE of the embedded demo model.
 
     Args:
         weights: Folder of another one, such as a training makes.
+        disable_dynamic: Whether the host asks for a copy without dynamic loading.
 
     Raises:
         FileNotFoundError: A file of the weights is missing.
     """
     unet, text, codec = (_read(weights / f"{name}.safetensors") for name in ("unet", "text", "codec"))
-    return load_model(unet), load_clip(text), TinyVAE(codec)
+    model = load_model(unet, disable_dynamic)
+    # The host asks for it when it needs the weights on another device: the first of what is returned.
+    model.cached_patcher_init = (load_demo_model, (weights,), 0)
+    return model, load_clip(text), TinyVAE(codec)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import comfy.model_management
@@ -26,8 +27,8 @@ from ..training.lora import export, fill, inject, read
 from ..training.memory import estimate
 from ..training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
 from .dataset import Data
-from .motion import LoadedMotion, motion_patcher
-from .operations import operations
+from .motion import LoadedMotion
+from .patchers import held, layers_in
 from .previews import preview
 from .trainable import diffusion, layer_names, positions_of, trainable
 
@@ -243,15 +244,16 @@ def _line(report: Report, recent: list[float], steps: int, pace: float) -> str:
 
 def _finished(motion: LoadedMotion, stage: Stage, request: Request) -> LoadedMotion:
     """Return the averaged weights as Load Motion Module would, in the precision that `motion` has."""
-    at = {"ops": operations, "dtype": next(motion.patcher.model.parameters()).dtype,
-          "device": comfy.model_management.unet_offload_device()}
-    network, patcher, encoder = MotionModule(motion.config, **at), motion.patcher, motion.encoder
-    if trained := _within(stage.average, "motion."):
-        network.load_state_dict({key.removeprefix("motion."): weight for key, weight in trained.items()})
-        network.set_positions(positions_of(motion.patcher.model) or {})
-        patcher = motion_patcher(network.eval())
-    if trained := _within(stage.average, "encoder."):
-        own = ImageEncoder(motion.config.channels, **at)
-        own.load_state_dict({key.removeprefix("encoder."): weight for key, weight in trained.items()})
-        encoder = motion_patcher(own.eval())
+    at = layers_in(next(motion.patcher.model.parameters()).dtype)
+    patcher, encoder = motion.patcher, motion.encoder
+
+    def trained(prefix: str) -> dict[str, Tensor]:
+        return {key.removeprefix(prefix): weight.to(at["device"], at["dtype"], copy=True)
+                for key, weight in _within(stage.average, prefix).items()}
+
+    if weights := trained("motion."):
+        patcher = held(partial(MotionModule, motion.config, **at), weights)
+        patcher.model.set_positions(positions_of(motion.patcher.model) or {})
+    if weights := trained("encoder."):
+        encoder = held(partial(ImageEncoder, motion.config.channels, **at), weights)
     return LoadedMotion(request.name, request.schedule, request.schedule, motion.config, patcher, encoder)
