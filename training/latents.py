@@ -13,6 +13,10 @@ from torch import Tensor
 
 from .config import TrainingConfig
 from .draws import Examples
+from .finite import is_finite
+
+SHOWN = 10
+"""How many clips a message names before it only counts them."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,18 @@ class LatentSource:
                 if len(item) != len(clip):
                     raise ValueError(f"the {name} of clip {index + 1} has {len(item)} frames and the clip {len(clip)}; "
                                      "expected as many")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        """Refuse what is no number: a single one makes the loss nan, at whatever rate."""
+        kinds = {"clip {}": self.latents, "the caption of clip {}": self.contexts,
+                 **{f"the {name} of clip {{}}": items for name, items in self.conditions.items()}}
+        for kind, items in kinds.items():
+            if bad := [index + 1 for index, item in enumerate(items) if not is_finite(item)]:
+                named = ", ".join(map(str, bad[:SHOWN])) + (f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
+                raise ValueError(f"{kind.format(named)} of {len(items)} holds nan or infinite numbers, from which "
+                                 "nothing can be learnt. Leave it out, or encode it again: a VAE or text encoder in "
+                                 "half precision, and a weight in a caption such as (cat:nan), can do this")
 
     @property
     def frames(self) -> int:

@@ -24,7 +24,7 @@ WATCHED = 100
 """Steps over which the loss is smoothed to see where it goes."""
 MOST_LEFT_OUT = 30
 """Steps in a row that "float16" may leave out. Each of them halves the factor on the loss, which starts at 65,536: where
-30 are not enough, the gradient is too large at any factor, or no number at all."""
+so many are not enough, the gradient is too large at any factor, or no number at all."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -139,8 +139,8 @@ def _check_same_start(first: int, together: Together) -> None:
     """Refuse processes that do not see the same checkpoint: they would train on different steps."""
     if together.decide(first) != first:
         raise checkpoints.CheckpointError(
-            f"this process begins after {first} steps, and others elsewhere. The folder of the checkpoint has to be one "
-            "that all processes see")
+            f"this process begins after {first} steps, and others elsewhere. The folder of the checkpoint has to be "
+            "one that all processes see")
 
 
 def _last(checkpoint: Path | None) -> str:
@@ -267,8 +267,8 @@ class _Trainer:
         if "scaler" in state:
             self.scaler.load_state_dict(state["scaler"])
         if not self.is_sound():
-            raise checkpoints.CheckpointError(f"{checkpoint.name} holds weights that are no numbers, from which nothing "
-                                              "can be trained; remove it to start anew")
+            raise checkpoints.CheckpointError(f"{checkpoint.name} holds weights that are no numbers, from which "
+                                              "nothing can be trained; remove it to start anew")
         self.losses = list(state.get("losses", []))
         self.finished = state["step"]
         return self.finished
