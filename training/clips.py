@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 CROPS = ("random", "centre")
 MOST_PIXELS = 2**26
 """Pixels of a picture. Larger ones take gigabytes to decode and scale; most come of a damaged header."""
-MOST_SCALED = 2**28
+MOST_SCALED = 2**27
 """Pixels of all frames of a clip, scaled until they cover its size: a narrow strip is scaled to far more than it has."""
 LIMITS = {"max_pixels": str(MOST_PIXELS)}
 """The video library's own check, made before it reserves memory."""
@@ -85,8 +85,9 @@ def picture_size(path: Path) -> tuple[int, int]:
         stream = container.streams.video[0]
         if stream.width and stream.height:
             return stream.width, stream.height
-        for frame in container.decode(video=0):
-            return frame.width, frame.height
+        with suppress(av.FFmpegError):
+            for frame in container.decode(video=0):
+                return frame.width, frame.height
     raise DataError(f"{path} has no picture that can be read, or its pictures have more than {MOST_PIXELS:,} pixels")
 
 
