@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .seeds import seeded
+
 VIDEOS = (".mp4", ".webm", ".gif", ".mov", ".mkv", ".avi")
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 CROPS = ("random", "centre")
@@ -214,6 +216,5 @@ def augment(clip: Tensor, settings: ClipSettings, seed: int) -> Tensor:
     if settings.colour:
         steps.append(augmentation.ColorJiggle(settings.colour, settings.colour, settings.colour))
     chain = augmentation.VideoSequential(*steps, data_format="BTCHW", same_on_frame=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return chain(clip.unsqueeze(0)).squeeze(0)

@@ -36,6 +36,8 @@ class Setting:
     """Context of the empty caption, 1 n d."""
     diffusion: Diffusion
     config: TrainingConfig
+    largest: int = 0
+    """Number of a batch than which none of the run is larger."""
 
 
 def network(model: nn.Module, weights: Mapping[str, Tensor], conditions: Mapping[str, Tensor]) -> Network:
