@@ -40,8 +40,8 @@ class Data:
         contexts = [_context(item, f"the caption of clip {number}", width)
                     for number, item in enumerate(self.positive, 1)]
         if not is_finite(_context(self.negative, "the empty caption", width)):
-            raise ValueError("the empty caption holds nan or infinite numbers, from which nothing can be learnt; encode "
-                             "an empty text with the CLIP of the same checkpoint")
+            raise ValueError("the empty caption holds nan or infinite numbers, from which nothing can be learnt; "
+                             "encode an empty text with the CLIP of the same checkpoint")
         conditions = {}
         if self.hints is not None:
             conditions["hint"] = _fitted(self.hints, latents, latent_format.spacial_downscale_ratio)
@@ -62,7 +62,7 @@ def _samples(latent: dict, what: str, channels: int) -> Tensor:
 
 
 def _context(conditioning: list, what: str, width: int | None = None) -> Tensor:
-    """Return the encoded caption, n d, of a CONDITIONING; `width` is the d that the MODEL takes, where that is known."""
+    """Return the encoded caption, n d, of a CONDITIONING; `width` is the d that the MODEL takes, where known."""
     if not conditioning or conditioning[0][0].ndim != 3 or 0 in conditioning[0][0].shape:
         raise ValueError(f"{what} is not encoded; use CLIP Text Encode, or Make Training Dataset")
     context = conditioning[0][0][0].clone()

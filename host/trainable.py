@@ -157,9 +157,9 @@ def layer_names(model: ModelPatcher) -> dict[str, str]:
 def _unet(model: ModelPatcher, precision: torch.dtype, device: torch.device) -> UNetModel:
     network, own = model.get_model_object("diffusion_model"), model.model.model_config.unet_config
     if not isinstance(network, UNetModel) or network.num_classes is not None or own.get("in_channels", 4) != 4:
-        raise ValueError(f"this MODEL, a {type(model.model).__name__}, has no UNet of Stable Diffusion 1.5's kind, which "
-                         "is all that can be trained here: text to image, 4 latent channels, no other inputs")
-    config = {**model.model.model_config.unet_config, "dtype": torch.float32}
+        raise ValueError(f"this MODEL, a {type(model.model).__name__}, has no UNet of Stable Diffusion 1.5's kind, "
+                         "which is all that can be trained here: text to image, 4 latent channels, no other inputs")
+    config = {**own, "dtype": torch.float32}
     with torch.device("meta"):
         unet = UNetModel(**config, operations=comfy.ops.disable_weight_init)
     weights = {}

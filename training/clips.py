@@ -21,7 +21,7 @@ CROPS = ("random", "centre")
 MOST_PIXELS = 2**26
 """Pixels of a picture. Larger ones take gigabytes to decode and scale; most come of a damaged header."""
 MOST_SCALED = 2**27
-"""Pixels of all frames of a clip, scaled until they cover its size: a narrow strip is scaled to far more than it has."""
+"""Pixels of all frames of a clip, scaled until they cover its size: a strip is scaled to far more than it has."""
 LIMITS = {"max_pixels": str(MOST_PIXELS)}
 """The video library's own check, made before it reserves memory."""
 

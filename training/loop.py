@@ -23,8 +23,8 @@ from .finite import are_finite
 WATCHED = 100
 """Steps over which the loss is smoothed to see where it goes."""
 MOST_LEFT_OUT = 30
-"""Steps in a row that "float16" may leave out. Each of them halves the factor on the loss, which starts at 65,536: where
-so many are not enough, the gradient is too large at any factor, or no number at all."""
+"""Steps in a row that "float16" may leave out. Each of them halves the factor on the loss, which starts at 65,536:
+where so many are not enough, the gradient is too large at any factor, or no number at all."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 

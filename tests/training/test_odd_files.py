@@ -95,7 +95,8 @@ def test_what_is_no_file_or_has_no_readable_name_is_named(folder):
     (folder / os.fsdecode(b"n\xe9.mp4")).write_bytes(b"")
     found = scan(folder, SETTINGS)
     assert [item.path.name for item in found.items] == ["z.mp4"]
-    for name, reason in (("gone.mp4", "leads nowhere"), ("pipe.mp4", "no ordinary file"), (r"n\udce9.mp4", "no caption")):
+    for name, reason in (("gone.mp4", "leads nowhere"), ("pipe.mp4", "no ordinary file"),
+                         (r"n\udce9.mp4", "no caption")):
         assert any(name in line and reason in line for line in found.report().splitlines()), name
     found.report().encode("utf-8")
 
