@@ -108,13 +108,22 @@ def train(
         StoppedElsewhere: Another process stopped.
     """
     together = synchronise if isinstance(synchronise, Together) else Together(synchronise, _device(stage))
-    trainer = _Trainer(stage, config, together)
-    watch, saved = _Watch(config.divergence), 0
     try:
-        if checkpoint is not None and checkpoint.exists():
-            saved = trainer.resume(checkpoint)
-        _check_same_start(saved, together)
-        for step in range(saved, config.steps):
+        yield from _steps(stage, config, checkpoint, together, writes)
+        together.decide()
+    except BaseException as reason:
+        together.leave(reason)
+        raise
+
+
+def _steps(stage: Stage, config: LoopConfig, checkpoint: Path | None, together: Together, writes: bool
+           ) -> Generator[Report, None, None]:
+    trainer = _Trainer(stage, config, together)
+    first = saved = trainer.resume(checkpoint) if checkpoint is not None and checkpoint.exists() else 0
+    _check_same_start(first, together)
+    watch = _Watch(config.divergence)
+    try:
+        for step in range(first, config.steps):
             report = trainer.step(step)
             if problem := trainer.problem(report, watch):
                 raise DivergenceError(f"{stage.name}: {problem} at step {report.step}, and training stops; "
@@ -122,9 +131,7 @@ def train(
             if trainer.is_time_to_save():
                 saved = trainer.save(checkpoint, report.step, writes)
             yield report
-        together.decide()
     except BaseException as reason:
-        together.leave(reason)
         interrupted = not isinstance(reason, Exception)
         if interrupted and trainer.finished > saved and not trainer.changing and trainer.is_sound():
             trainer.save(checkpoint, trainer.finished, writes)
@@ -217,7 +224,7 @@ class _Trainer:
         if self.scaler.is_enabled() and self.left_out:
             return "Train in bfloat16 or float32"
         if step > 0:
-            return "Lower the learning rate, or start again from there"
+            return "Lower the learning rate, under another name"
         precision = self.config.precision
         other = "" if precision == "float32" else f", or train in float32 instead of {precision}"
         return f"No step has changed a weight yet, so the learning rate is not the cause: look at data and MODEL{other}"
