@@ -145,5 +145,11 @@ if __name__ == "__main__":
         main()
     except (ValueError, MemoryError, FloatingPointError, OSError) as error:
         sys.exit(f"error: {error}")
+    except RuntimeError as error:
+        # torch's own kind of a MemoryError, known without importing torch for every message.
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        sys.exit(f"error: the memory of the device is full ({error}). Choose a smaller preset or batch, fewer frames "
+                 "or smaller images")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -187,6 +187,9 @@ def prepare(model: ModelPatcher, motion: LoadedMotion | None, data: Data, reques
     device, schedule = comfy.model_management.get_torch_device(), SCHEDULES[request.schedule]
     config = replace(request.config, distillation=replace(
         request.config.distillation, original_steps=schedule.original_steps))
+    if motion is not None and config.num_frames > motion.config.max_frames:
+        raise ValueError(f"num_frames is {config.num_frames}, and {motion.name} knows at most "
+                         f"{motion.config.max_frames} frames. Train on fewer, or take another motion module")
     source = data.source(model, config, device)
     # What the host holds on the device gives way to the training.
     comfy.model_management.unload_all_models()

@@ -44,10 +44,6 @@ def test_every_argument_is_one_that_a_plan_knows(train):
     assert told.options.name == "some" and told.config.loop.accumulation == told.config.height == 8
 
 
-class _Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize("cpu", [True, False])
 def test_the_processes_compute_where_the_host_does(train, monkeypatch, tmp_path, cpu):
     """Also on a device of another maker, which `torch.cuda` knows nothing of."""
@@ -56,9 +52,9 @@ def test_the_processes_compute_where_the_host_does(train, monkeypatch, tmp_path,
 
     def accelerator(**how):
         assert how["cpu"] is cpu
-        raise _Stop
+        raise LookupError("far enough")
 
     monkeypatch.setitem(sys.modules, "accelerate", SimpleNamespace(Accelerator=accelerator))
     monkeypatch.setattr(args, "cpu", cpu)
-    with pytest.raises(_Stop):
+    with pytest.raises(LookupError, match="far enough"):
         train.run(plan({"stage": "image", "data": str(tmp_path)}), log=False)

@@ -19,7 +19,7 @@ Average = Callable[[Iterable[Tensor]], None]
 """Puts the mean over all processes in place of each tensor; every process calls it as often, with as many tensors."""
 
 
-class StoppedElsewhere(RuntimeError):  # noqa: N818 - the error is another process's
+class StoppedElsewhere(ConnectionError):  # noqa: N818 - the error is another process's
     """Another process of the run has stopped; its own message says why."""
 
 

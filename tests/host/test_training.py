@@ -20,7 +20,16 @@ from animatelcm.host.training import (
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host.snapshots import changed, library_attributes, options_of, parts_of, weights_of
 from animatelcm.tests.host.training_data import SCHEDULE, data, request
-from animatelcm.tests.support import TinyEps, conditioning, loaded_motion, model_from, noise_for, run, unet_weights
+from animatelcm.tests.support import (
+    CONFIG,
+    TinyEps,
+    conditioning,
+    loaded_motion,
+    model_from,
+    noise_for,
+    run,
+    unet_weights,
+)
 from animatelcm.training import memory
 
 pytestmark = pytest.mark.usefixtures("output", "as_in_a_node")
@@ -267,3 +276,9 @@ def test_the_estimate_is_made_from_the_largest_batch(model, monkeypatch):
     with pytest.raises(MemoryError):
         distil_spatial_lora(model, examples, request("image", steps=60))
     assert sizes == [(16, 16)]
+
+
+def test_more_frames_than_the_motion_module_knows_are_refused(model, tmp_path):
+    short = loaded_motion(tmp_path, replace(CONFIG, max_frames=2))
+    with pytest.raises(ValueError, match=r"num_frames is 3, and motion-1.safetensors knows at most 2 frames"):
+        distil_motion_module(model, short, None, data(), request("motion").distilling("none", True))

@@ -88,3 +88,12 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "bad.toml").write_text("stage = ", encoding="utf-8")
     with pytest.raises(OptionError, match=r"bad\.toml cannot be read"):
         read_toml(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize("stage", ["motion", "adapt"])
+def test_clips_have_more_than_one_frame(stage):
+    """A single one is an image to the network, in which nothing of what these stages train takes part."""
+    with pytest.raises(OptionError, match=f"num_frames is 1; the stage {stage} trains on clips, of 2 frames or more"):
+        plan({"stage": stage, "data": "a", "training": {"num_frames": 1}})
+    images = {"stage": "adapt", "data": "a", "control_net": "depth.safetensors", "training": {"num_frames": 1}}
+    assert plan(images).clips.num_frames == 1
