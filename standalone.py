@@ -47,11 +47,18 @@ def _add_host(host: Path) -> None:
     if str(host) not in sys.path:
         sys.path.insert(0, str(host))
     # The host reads its options from sys.argv unless told otherwise, and asks for a GPU on import.
-    import torch
     from comfy.cli_args import args
 
-    args.cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    args.cpu = not has_accelerator()
     args.use_pytorch_cross_attention = True
+
+
+def has_accelerator() -> bool:
+    """Return whether there is a device, of whatever maker, that the host would compute on."""
+    import torch
+
+    kinds = (getattr(torch, name, None) for name in ("cuda", "xpu", "npu", "mlu"))
+    return torch.backends.mps.is_available() or any(kind is not None and kind.is_available() for kind in kinds)
 
 
 if __name__ == "__main__":

@@ -67,45 +67,65 @@ def run(plan, log: bool) -> None:
     from animatelcm.host import headless
     from animatelcm.training.cache import prepare
     from animatelcm.training.data import scan
-    from torch import cuda
+    from comfy.cli_args import args
 
     folder = plan.options.output
-    accelerator = Accelerator(cpu=not cuda.is_available(), log_with="tensorboard" if log else None, project_dir=folder)
-    say = accelerator.print
-    loaded = headless.load(plan.options.model)
-    found = scan(plan.options.data, plan.clips, hints=plan.options.control_net is not None)
-    with accelerator.main_process_first():
-        clips = prepare(found, plan.clips, plan.views, loaded.encoders(), folder / "cache", _progress(say))
+    accelerator = Accelerator(cpu=args.cpu, log_with="tensorboard" if log else None, project_dir=folder)
+    together, say = _together(accelerator), accelerator.print
+    loaded, found = together.all(lambda: (
+        headless.load(plan.options.model),
+        scan(plan.options.data, plan.clips, hints=plan.options.control_net is not None)))
+    clips = None
+    for first in (True, False):
+        # One process encodes, and the others find it in the cache.
+        if mine := together.all(lambda turn=first: prepare(
+                found, plan.clips, plan.views, loaded.encoders(), folder / "cache", _progress(say))
+                if accelerator.is_main_process == turn else None):
+            clips = mine
     say(clips.folder.report())
     if log:
         accelerator.init_trackers(plan.options.name)
-    write = headless.train(plan, loaded, clips, lambda stage, config: walk(stage, config, plan, accelerator), say)
+    try:
+        write = headless.train(
+            plan, loaded, clips, lambda stage, config: walk(stage, config, plan, accelerator, together), say)
+    except BaseException as reason:
+        together.leave(reason)
+        raise
     accelerator.end_training()
     if accelerator.is_main_process:
         say(f"written: {write(folder / plan.options.name)}")
 
 
-def walk(stage, config, plan, accelerator) -> list[float]:
-    """Run the stage's loop on all processes, with one line and one log entry for each step."""
-    import torch
-    from animatelcm.training.loop import train
-    from animatelcm.training.processes import shared
+def _together(accelerator):
+    """Return what this process knows of those that run beside it."""
+    from animatelcm.training.decisions import Together
 
-    def synchronise(gradients) -> None:
-        for gradient in gradients:
-            gradient.copy_(accelerator.reduce(gradient, reduction="mean"))
+    def average(tensors) -> None:
+        for tensor in tensors:
+            tensor.copy_(accelerator.reduce(tensor, reduction="mean"))
+
+    return Together(average if accelerator.num_processes > 1 else None, accelerator.device)
+
+
+def walk(stage, config, plan, accelerator, together) -> list[float]:
+    """Run the stage's loop on all processes, with one line and one log entry for each step."""
+    from animatelcm.training.loop import train
+    from animatelcm.training.processes import interrupts_noted, shared
 
     own = shared(stage, config.loop.accumulation, accelerator.process_index, accelerator.num_processes)
     checkpoint = plan.options.output / f"{plan.options.name}.pt"
     losses = []
-    with closing(train(own, config.loop, checkpoint, synchronise, accelerator.is_main_process)) as reports:
+    reports = train(own, config.loop, checkpoint, together, accelerator.is_main_process)
+    # Alone, a process stops at once; several wait for the end of a step, since none may leave another in its middle.
+    with interrupts_noted(accelerator.num_processes > 1) as noted, closing(reports):
         for report in reports:
-            loss = torch.tensor(report.loss, device=accelerator.device, dtype=torch.float32)
-            losses.append(accelerator.reduce(loss, reduction="mean").item())
-            accelerator.log({"loss": losses[-1], "learning_rate": report.learning_rate,
+            losses.append(report.loss)
+            accelerator.log({"loss": report.loss, "learning_rate": report.learning_rate,
                              "gradient_norm": report.gradient_norm, "seconds": report.seconds}, step=report.step)
-            accelerator.print(f"step {report.step} of {config.loop.steps}, loss {losses[-1]:.5g}, "
+            accelerator.print(f"step {report.step} of {config.loop.steps}, loss {report.loss:.5g}, "
                               f"{report.seconds:.2g} s", flush=True)
+            if noted:
+                raise KeyboardInterrupt
     return losses
 
 
@@ -126,5 +146,11 @@ if __name__ == "__main__":
         main()
     except (ValueError, MemoryError, FloatingPointError, OSError) as error:
         sys.exit(f"error: {error}")
+    except RuntimeError as error:
+        # torch's own kind of a MemoryError, known without importing torch for every message.
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        sys.exit(f"error: the memory of the device is full ({error}). Choose a smaller preset or batch, fewer frames "
+                 "or smaller images")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -82,18 +82,30 @@ def step(model, cfg: float, pixels: int) -> float:
     start = time.perf_counter()
     with torch.inference_mode():
         comfy.sample.sample(model, noise, 1, cfg, "euler", "simple", *conds, latent, seed=0, disable_pbar=True)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        _wait()
     return time.perf_counter() - start
+
+
+def _wait() -> None:
+    """Wait until the device has done what it was given; a CPU has."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    elif torch.xpu.is_available():
+        torch.xpu.synchronize()
+    elif torch.backends.mps.is_available():
+        torch.mps.synchronize()
 
 
 def count_flops(model, pixels: int) -> float:
     """Return the operations of one step's matrix products and convolutions."""
+    from ..host import operations
+
     def linear(x_shape, weight_shape, *_, **__) -> int:
         return 2 * torch.Size(x_shape).numel() * weight_shape[0]
 
-    # torch counts every linear layer but the oneDNN one of the motion module.
-    with FlopCounterMode(display=False, custom_mapping={torch.ops.mkldnn._linear_pointwise: linear}) as counter:
+    # torch counts every linear layer but the oneDNN one of the motion module, which some builds of torch lack.
+    mapping = {operations.onednn_linear: linear} if operations.onednn_linear is not None else {}
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         step(model, 1.0, pixels)
     return counter.get_total_flops()
 
@@ -129,9 +141,14 @@ def peak_bytes() -> int:
     """Return the most memory in bytes that this process has had at a time, of the GPU where there is one."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # In bytes on macOS, else in KiB.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def import_seconds() -> float:

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..training.seeds import seeded
 from . import distil, layout, styles, world
 from .codec import SCALE, Codec, encode
 from .denoising import (
@@ -57,8 +58,8 @@ def codec_loss(codec: Codec, seed: int, step: int, batch: int = 8) -> Tensor:
 
 
 def train_codec(place: Place, steps: int) -> None:
-    torch.manual_seed(place.seed)
-    codec = Codec().to(device())
+    with seeded(place.seed):
+        codec = Codec().to(device())
     trained = train("codec", codec, lambda step: codec_loss(codec, place.seed, step), recipe(steps, 2e-3, 0.995),
                     place.checkpoints)
     write_weights(place.weights, "codec", trained)
@@ -84,8 +85,8 @@ def train_motion(place: Place, steps: int) -> None:
     from ..motion.module import MotionModule
 
     image = finished_image_model(place.weights)
-    torch.manual_seed(place.seed)
-    network = MotionModule(tiny.MOTION_CONFIG)
+    with seeded(place.seed):
+        network = MotionModule(tiny.MOTION_CONFIG)
     for site in network.sites().values():
         site.reset_output()
     network.to(device())

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..training.stages import adaptation_stage
 from .dataset import Data
 from .motion import LoadedMotion
-from .trainable import UNET, weights_of
+from .trainable import UNET, attending, weights_of
 from .training import Request, prepare, run_stage, training
 
 ADDITION = "lora_controlnet"
@@ -53,7 +53,7 @@ def adapt_control_net(model: ModelPatcher, motion: LoadedMotion | None, control:
     check_kind(control)
     with training():
         setting = prepare(model, motion, data, request)
-        setting.model.control = _network(model, whole_weights(control, model), setting.empty.device)
+        setting.model.control = attending(_network(model, whole_weights(control, model), setting.empty.device))
         stage = adaptation_stage(setting, (PREFIX,))
         losses = run_stage(stage, setting, request, model)
         trained = {name.removeprefix(PREFIX): weight for name, weight in stage.average.items()}

@@ -6,7 +6,7 @@ import comfy.ops
 import torch
 from torch import Tensor
 
-_onednn_linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+onednn_linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 """oneDNN's linear layer, where this build of torch has it."""
 
 
@@ -20,8 +20,8 @@ class operations(comfy.ops.manual_cast):  # noqa: N801 - named as the host names
             torch multiplies float32 matrices on the CPU with MKL, which runs at half speed on processors of other
             makers than Intel; its convolutions use oneDNN, which does not. So does this, where nothing has to be cast.
             """
-            if _onednn_linear is not None and self._is_plain(x):
-                return _onednn_linear(x, self.weight, self.bias, "none", [], "")
+            if onednn_linear is not None and self._is_plain(x):
+                return onednn_linear(x, self.weight, self.bias, "none", [], "")
             return super().forward(x)
 
         def _is_plain(self, x: Tensor) -> bool:

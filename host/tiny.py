@@ -28,6 +28,7 @@ from ..demo.codec import Codec
 from ..demo.files import WEIGHTS
 from ..demo.vocabulary import CONTEXT_DIM, MAX_TOKENS, VOCABULARY, WordTokenizer
 from ..motion.module import MotionConfig
+from ..training.seeds import seeded
 
 UNET_CONFIG = {
     "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "channel_mult": (1, 2, 2, 2),
@@ -140,8 +141,7 @@ def _initialise(module: nn.Module, seed: int) -> None:
     """Give every layer torch's own initial values; the host's operations leave them unset."""
     reset = {nn.Linear: nn.Linear, nn.Conv2d: nn.Conv2d, nn.Embedding: nn.Embedding,
              nn.GroupNorm: nn.GroupNorm, nn.LayerNorm: nn.LayerNorm}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for layer in module.modules():
             for kind in reset:
                 if isinstance(layer, kind):

@@ -14,8 +14,9 @@ import comfy.ops
 import comfy.utils
 import torch
 from comfy.cldm.cldm import ControlNet
+from comfy.ldm.modules import attention
 from comfy.ldm.modules.attention import SpatialTransformer
-from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
+from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, TimestepEmbedSequential, UNetModel
 from comfy.model_patcher import ModelPatcher
 from comfy.model_sampling import EPS, V_PREDICTION
 from torch import Tensor, nn
@@ -33,6 +34,11 @@ from .sampling import prediction_of
 UNET = "diffusion_model."
 """What the keys of the UNet's weights begin with in a MODEL."""
 PREDICTIONS = {EPS: "eps", V_PREDICTION: "v"}
+ATTENTION = "optimized_attention_override"
+"""The option by which the host lets another function attend than the one that it chose."""
+PLAIN = {attend.__wrapped__ for attend in (attention.attention_basic, attention.attention_sub_quad,
+                                           attention.attention_split, attention.attention_pytorch)}
+"""The host's ways to attend in torch's own operations: they have gradients, and run on every device."""
 
 
 class Trainable(nn.Module):
@@ -79,6 +85,7 @@ class Trainable(nn.Module):
             for block, insert in self._inserts(reference, frames, motion_scale).items():
                 sites[block] = [insert, *sites.get(block, [])]
             options[Run] = replace(run, sites=sites)
+        options[ATTENTION] = attend
         return with_checkpoints(options) if self.gradient_checkpointing else options
 
     def _inserts(self, reference: Tensor, frames: int, motion_scale: float) -> dict[tuple[str, int], AfterBlock]:
@@ -88,6 +95,25 @@ class Trainable(nn.Module):
         levels = [torch.cat(features) for features in zip(*of_clips, strict=True)]
         return {("input", BLOCKS_PER_LEVEL * level + DOWN_SITES): _Addition(features)
                 for level, features in enumerate(levels)}
+
+
+def attend(chosen: Callable[..., Tensor], *args, **kwargs) -> Tensor:
+    """Attend as the host chose to, or as torch does where that is no way to train.
+
+    Kernels for sampling may lack a gradient, as Sage's do, or a form for the CPU, where memory is estimated.
+    """
+    return (chosen if chosen in PLAIN else attention.attention_pytorch)(*args, **kwargs)
+
+
+def attending(control: ControlNet) -> ControlNet:
+    """Let a ControlNet of our own, which hands no options to its blocks, attend by `attend`."""
+    def with_options(block: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        return args, {**kwargs, "transformer_options": {ATTENTION: attend}}
+
+    for block in control.modules():
+        if isinstance(block, TimestepEmbedSequential):
+            block.register_forward_pre_hook(with_options, with_kwargs=True)
+    return control
 
 
 def trainable(model: ModelPatcher, motion: LoadedMotion | None, precision: torch.dtype, device: torch.device,
@@ -129,9 +155,11 @@ def layer_names(model: ModelPatcher) -> dict[str, str]:
 
 
 def _unet(model: ModelPatcher, precision: torch.dtype, device: torch.device) -> UNetModel:
-    if not isinstance(model.get_model_object("diffusion_model"), UNetModel):
-        raise ValueError("this MODEL has no UNet of Stable Diffusion 1.5's kind, which is all that can be trained here")
-    config = {**model.model.model_config.unet_config, "dtype": torch.float32}
+    network, own = model.get_model_object("diffusion_model"), model.model.model_config.unet_config
+    if not isinstance(network, UNetModel) or network.num_classes is not None or own.get("in_channels", 4) != 4:
+        raise ValueError(f"this MODEL, a {type(model.model).__name__}, has no UNet of Stable Diffusion 1.5's kind, "
+                         "which is all that can be trained here: text to image, 4 latent channels, no other inputs")
+    config = {**own, "dtype": torch.float32}
     with torch.device("meta"):
         unet = UNetModel(**config, operations=comfy.ops.disable_weight_init)
     weights = {}

@@ -22,9 +22,11 @@ from ..samplers.schedules import SCHEDULES
 from ..training.checkpoints import history
 from ..training.config import PRESETS, TrainingConfig
 from ..training.draws import Examples
+from ..training.latents import LatentSource
 from ..training.loop import DTYPES, Report, Stage, train
 from ..training.lora import export, fill, inject, read
 from ..training.memory import estimate
+from ..training.seeds import seeded
 from ..training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
 from .dataset import Data
 from .motion import LoadedMotion
@@ -165,8 +167,7 @@ def _with_reference(source: Callable[[int], Examples]) -> Callable[[int], Exampl
 
 
 def _new_encoder(motion: LoadedMotion, seed: int, device: torch.device) -> ImageEncoder:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         encoder = ImageEncoder(motion.config.channels)
     # Nothing of the image enters at first (Wang et al. 2024).
     nn.init.zeros_(encoder.conv_in.weight)
@@ -187,11 +188,15 @@ def prepare(model: ModelPatcher, motion: LoadedMotion | None, data: Data, reques
     device, schedule = comfy.model_management.get_torch_device(), SCHEDULES[request.schedule]
     config = replace(request.config, distillation=replace(
         request.config.distillation, original_steps=schedule.original_steps))
+    if motion is not None and config.num_frames > motion.config.max_frames:
+        raise ValueError(f"num_frames is {config.num_frames}, and {motion.name} knows at most "
+                         f"{motion.config.max_frames} frames. Train on fewer, or take another motion module")
     source = data.source(model, config, device)
     # What the host holds on the device gives way to the training.
     comfy.model_management.unload_all_models()
     own = trainable(model, motion, DTYPES[config.loop.precision], device, config.gradient_checkpointing)
-    return Setting(own, source, data.empty().to(device), diffusion(model, schedule, device), config)
+    largest = source.largest() if isinstance(source, LatentSource) else 0
+    return Setting(own, source, data.empty().to(device), diffusion(model, schedule, device), config, largest)
 
 
 def checkpoint_path(name: str) -> Path:
@@ -214,7 +219,7 @@ def run_stage(stage: Stage, setting: Setting, request: Request, model: ModelPatc
         MemoryError: It does not fit into what is free.
     """
     config = setting.config.loop
-    needed = estimate(stage, setting.model, setting.source(0), config)
+    needed = estimate(stage, setting.model, setting.source(setting.largest), config)
     request.tell(str(needed))
     needed.check(comfy.model_management.get_free_memory(setting.empty.device))
     if request.walk is not None:

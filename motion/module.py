@@ -167,7 +167,7 @@ class TemporalAttention(nn.Module):
         self.norm = ops.LayerNorm(channels, dtype=dtype, device=device)
         self.to_qkv = ops.Linear(channels, 3 * channels, bias=False, dtype=dtype, device=device)
         self.to_out = ops.Linear(channels, channels, dtype=dtype, device=device)
-        self.register_buffer("positions", sinusoid(max_frames, channels), persistent=False)
+        self.register_buffer("positions", sinusoid(max_frames, channels).to(device), persistent=False)
 
     def forward(self, h: Tensor) -> Tensor:
         """Return the update of rows (b h w) f c, without the residual."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,3 +46,19 @@ def test_every_argument_is_one_that_a_plan_knows(train):
                  for part in (f"--{name.replace('_', '-')}", str(value))]
     told = plan(train.told(train.parse(arguments), {}))
     assert told.options.name == "some" and told.config.loop.accumulation == told.config.height == 8
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_the_processes_compute_where_the_host_does(train, monkeypatch, tmp_path, cpu):
+    """Also on a device of another maker, which `torch.cuda` knows nothing of."""
+    from animatelcm.training.options import plan
+    from comfy.cli_args import args
+
+    def accelerator(**how):
+        assert how["cpu"] is cpu
+        raise LookupError("far enough")
+
+    monkeypatch.setitem(sys.modules, "accelerate", SimpleNamespace(Accelerator=accelerator))
+    monkeypatch.setattr(args, "cpu", cpu)
+    with pytest.raises(LookupError, match="far enough"):
+        train.run(plan({"stage": "image", "data": str(tmp_path)}), log=False)

@@ -21,6 +21,7 @@ from torch import Tensor
 from .clips import ClipSettings, DataError, read_clip
 from .data import Folder, Item, picks
 from .draws import Examples, Source
+from .finite import is_finite
 from .latents import join
 
 FORMAT = 1
@@ -106,13 +107,13 @@ class CachedClips:
 
 def prepare(folder: Folder, clip_settings: ClipSettings, settings: DataSettings, encoders: Encoders, cache: Path,
             progress: Callable[[int, int], None] = lambda done, total: None) -> CachedClips:
-    """Encode what is not in the cache yet; a file that turns out to be damaged joins the folder's problems.
+    """Encode what is not in the cache yet, or damaged there; a file that cannot be used joins the folder's problems.
 
     Args:
         progress: Called with the clips and captions encoded and their number; a good place to stop from.
 
     Raises:
-        DataError: No file is left.
+        DataError: No file is left, or the empty caption cannot be encoded.
     """
     clips = CachedClips(folder, clip_settings, settings, cache, encoders.frames_id, encoders.text_id)
     captions = sorted({item.caption for item in folder.items} | {""})
@@ -122,16 +123,20 @@ def prepare(folder: Folder, clip_settings: ClipSettings, settings: DataSettings,
     for number, item in enumerate(folder.items, 1):
         try:
             for path, clip in _missing_clips(clips, item):
-                _write(path, encoders.frames(clip))
+                _write(path, _checked(encoders.frames(clip), f"{item.path}"))
             for path, hint in _missing_hints(clips, item):
                 _write(path, (hint * 255).round().to(torch.uint8))
         except DataError as error:
             problems[item] = str(error)
         progress(number * settings.views, total)
     for number, caption in enumerate(captions, 1):
-        path = clips.text_path(caption)
-        if not path.is_file():
-            _write(path, encoders.text(caption))
+        try:
+            if not _is_there(path := clips.text_path(caption)):
+                _write(path, _checked(encoders.text(caption), f"the caption {caption!r}"))
+        except DataError as error:
+            if caption == "":
+                raise
+            problems |= {item: f"{item.path}: {error}" for item in folder.items if item.caption == caption}
         progress(of_clips + number, total)
     return replace(clips, folder=folder.without(problems))
 
@@ -140,7 +145,7 @@ def _missing_clips(clips: CachedClips, item: Item) -> Iterator[tuple[Path, Tenso
     """Yield the clips of a file that are not in the cache yet, and where each belongs."""
     for view in range(clips.settings.views):
         path = clips.clip_path(item, view)
-        if not path.is_file():
+        if not _is_there(path):
             yield path, read_clip(item.path, item.num_frames, clips.clip_settings, item.seed(view, clips.settings.seed))
 
 
@@ -149,7 +154,7 @@ def _missing_hints(clips: CachedClips, item: Item) -> Iterator[tuple[Path, Tenso
     settings = replace(clips.clip_settings, colour=0.0)
     for view in range(clips.settings.views if item.hint is not None else 0):
         path = clips.hint_path(item, view)
-        if not path.is_file():
+        if not _is_there(path):
             yield path, read_clip(item.hint, item.num_frames, settings, item.seed(view, clips.settings.seed))
 
 
@@ -158,17 +163,46 @@ def _name(made_from: list) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32] + ".safetensors"
 
 
+def _checked(value: Tensor, what: str) -> Tensor:
+    """Refuse what nothing can learn from.
+
+    Raises:
+        DataError: Some of the numbers are none.
+    """
+    if not is_finite(value):
+        raise DataError(f"{what} is encoded to nan or infinite numbers. A weight in a caption can do this, such as "
+                        "(cat:nan), or a VAE or text encoder in half precision")
+    return value
+
+
 def _write(path: Path, value: Tensor) -> None:
-    """Write a file of the cache whole or not at all."""
+    """Write a file of the cache whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file({"value": value.detach().cpu().contiguous()}, unfinished)
-    os.replace(unfinished, path)
+    try:
+        save_file({"value": value.detach().cpu().contiguous()}, unfinished)
+        os.replace(unfinished, path)
+    except (OSError, SafetensorError) as error:
+        raise OSError(f"{path} cannot be written: {error}. The disk may be full") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether the cache has a file that can be trained on; a damaged one is made anew."""
+    try:
+        return path.is_file() and is_finite(_read(path))
+    except DataError:
+        return False
 
 
 def _read(path: Path) -> Tensor:
     try:
         return load_file(path)["value"]
-    except (OSError, SafetensorError) as error:
+    except (OSError, KeyError, SafetensorError) as error:
         raise DataError(f"the cached file {path} cannot be read ({error}); delete it and start again, "
                         "so that it is made anew") from error

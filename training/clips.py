@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .seeds import seeded
+
 VIDEOS = (".mp4", ".webm", ".gif", ".mov", ".mkv", ".avi")
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 CROPS = ("random", "centre")
+MOST_PIXELS = 2**26
+"""Pixels of a picture. Larger ones take gigabytes to decode and scale; most come of a damaged header."""
+MOST_SCALED = 2**27
+"""Pixels of all frames of a clip, scaled until they cover its size: a strip is scaled to far more than it has."""
+LIMITS = {"max_pixels": str(MOST_PIXELS)}
+"""The video library's own check, made before it reserves memory."""
 
 
 class DataError(ValueError):
@@ -64,9 +72,7 @@ def count_frames(path: Path) -> int:
     Raises:
         DataError: The file cannot be read, or holds no pictures.
     """
-    with _reading(path), av.open(str(path)) as container:
-        if not container.streams.video:
-            raise DataError(f"{path} holds no pictures")
+    with _opened(path) as container:
         # What a header says is missing in .webm and wrong in cut files; a packet is a frame.
         return sum(packet.size > 0 for packet in container.demux(video=0))
 
@@ -75,23 +81,40 @@ def picture_size(path: Path) -> tuple[int, int]:
     """Return width and height of a file's pictures, in pixels, as they are stored.
 
     Raises:
-        DataError: The file cannot be read.
+        DataError: The file cannot be read, or holds no pictures.
     """
-    with _reading(path), av.open(str(path)) as container:
-        return container.streams.video[0].width, container.streams.video[0].height
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        if stream.width and stream.height:
+            return stream.width, stream.height
+        with suppress(av.FFmpegError):
+            for frame in container.decode(video=0):
+                return frame.width, frame.height
+    raise DataError(f"{path} has no picture that can be read, or its pictures have more than {MOST_PIXELS:,} pixels")
 
 
 def read_clip(path: Path, count: int, settings: ClipSettings, seed: int) -> Tensor:
     """Return one clip of a file that has `count` frames, as `seed` cuts it: (f, 3, h, w), values 0 to 1.
 
     Raises:
-        DataError: The file is too short, or breaks off before the clip's last frame.
+        DataError: The file is too short, breaks off before the clip's last frame, or its pictures are too large or of
+            several sizes.
     """
     check_length(path, count, settings)
     start = random.Random(seed).randrange(count - settings.span + 1)
     wanted = range(start, start + settings.span, settings.frame_stride)
-    clip = torch.stack([cover(frame, settings.height, settings.width) for frame in decode(path, wanted)])
-    return augment(clip, settings, seed)
+    frames, size = [], None
+    try:
+        for frame in decode(path, wanted):
+            size = size or frame.shape
+            if frame.shape != size:
+                raise DataError(f"{path} has frames of {size[2]} x {size[1]} and of {frame.shape[2]} x "
+                                f"{frame.shape[1]} pixels; expected one size in a clip")
+            check_size(path, frame.shape[2], frame.shape[1], settings)
+            frames.append(cover(frame, settings.height, settings.width))
+        return augment(torch.stack(frames), settings, seed)
+    except (MemoryError, RuntimeError) as error:
+        raise DataError(f"{path} cannot be cut into clips: {error}") from error
 
 
 def check_length(path: Path, count: int, settings: ClipSettings) -> None:
@@ -105,6 +128,22 @@ def check_length(path: Path, count: int, settings: ClipSettings) -> None:
                         f"(num_frames {settings.num_frames}, frame_stride {settings.frame_stride})")
 
 
+def check_size(path: Path, width: int, height: int, settings: ClipSettings) -> None:
+    """Refuse pictures that are too large, or would be where they are scaled to cover a clip's size.
+
+    Raises:
+        DataError: They are.
+    """
+    if width * height > MOST_PIXELS:
+        raise DataError(f"{path} has pictures of {width} x {height} pixels; expected at most {MOST_PIXELS:,}. Scale "
+                        "them down")
+    tall, wide = cover_size(height, width, settings.height, settings.width)
+    if tall * wide * settings.num_frames > MOST_SCALED:
+        raise DataError(f"{path} has pictures of {width} x {height} pixels, which are scaled to {wide} x {tall} to "
+                        f"cover a clip of {settings.width} x {settings.height}: that is too large. Cut off the "
+                        "longer side")
+
+
 def decode(path: Path, indices: Sequence[int]) -> Iterator[Tensor]:
     """Yield the frames with these ascending numbers, each (3, h, w) in uint8, the right way up.
 
@@ -116,7 +155,7 @@ def decode(path: Path, indices: Sequence[int]) -> Iterator[Tensor]:
     wanted = iter(indices)
     next_one = next(wanted)
     number = -1
-    with _reading(path), av.open(str(path)) as container:
+    with _opened(path) as container:
         for number, frame in enumerate(container.decode(video=0)):
             if number != next_one:
                 continue
@@ -133,18 +172,32 @@ def _upright(frame: Tensor, degrees: int) -> Tensor:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Name the file in the errors of the video library."""
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """Open a file that has pictures, and name it in whatever the video library raises while it is read."""
     try:
-        yield
-    except (av.FFmpegError, OSError) as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        # Titles and the like may be in any encoding; nothing here reads them.
+        with av.open(str(path), metadata_errors="ignore", options=LIMITS) as container:
+            if not container.streams.video:
+                raise DataError(f"{path} holds no pictures")
+            container.streams.video[0].codec_context.options = LIMITS
+            yield container
+    except DataError:
+        raise
+    except Exception as error:
+        # Damaged files make it raise errors of every kind.
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DataError(f"{path} cannot be read: {reason}") from error
+
+
+def cover_size(height: int, width: int, least_height: int, least_width: int) -> tuple[int, int]:
+    """Return the height and width of a picture that was scaled until it just covers the least ones."""
+    scale = max(least_height / height, least_width / width)
+    return max(least_height, round(height * scale)), max(least_width, round(width * scale))
 
 
 def cover(frame: Tensor, height: int, width: int) -> Tensor:
     """Scale a frame (3, h, w) in uint8 until it just covers height and width, to values 0 to 1."""
-    scale = max(height / frame.shape[1], width / frame.shape[2])
-    size = [max(height, round(frame.shape[1] * scale)), max(width, round(frame.shape[2] * scale))]
+    size = cover_size(*frame.shape[1:], height, width)
     scaled = F.interpolate(frame.unsqueeze(0).float() / 255, size, mode="bicubic", antialias=True)
     return scaled.squeeze(0).clamp(0, 1)
 
@@ -163,6 +216,5 @@ def augment(clip: Tensor, settings: ClipSettings, seed: int) -> Tensor:
     if settings.colour:
         steps.append(augmentation.ColorJiggle(settings.colour, settings.colour, settings.colour))
     chain = augmentation.VideoSequential(*steps, data_format="BTCHW", same_on_frame=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return chain(clip.unsqueeze(0)).squeeze(0)

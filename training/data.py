@@ -16,7 +16,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .clips import IMAGES, VIDEOS, ClipSettings, DataError, check_length, count_frames, picture_size
+from .clips import (
+    IMAGES,
+    VIDEOS,
+    ClipSettings,
+    DataError,
+    check_length,
+    check_size,
+    count_frames,
+    picture_size,
+)
 
 CAPTION = ".txt"
 HINT = ".hint"
@@ -61,7 +70,8 @@ class Folder:
         lines += [f"  {problem}" for problem in self.problems[:SHOWN_PROBLEMS]]
         if len(self.problems) > SHOWN_PROBLEMS:
             lines.append(f"  and {len(self.problems) - SHOWN_PROBLEMS} more")
-        return "\n".join(lines)
+        # A file's name may hold bytes that are no text, which no terminal prints.
+        return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
 
     def without(self, problems: dict[Item, str]) -> Folder:
         """Return the folder with more items left out.
@@ -89,7 +99,7 @@ def scan(path: Path, settings: ClipSettings, progress: Callable[[int, int], None
     """
     if not path.is_dir():
         raise DataError(f"{path} is not a folder; name the one that holds the clips and their captions")
-    files = sorted(file for file in path.rglob("*") if file.is_file()
+    files = sorted(file for file in path.rglob("*") if not file.is_dir()
                    and not any(part.startswith(".") for part in file.relative_to(path).parts))
     if not files:
         raise DataError(f"{path} is empty; put clips ({' '.join(VIDEOS)}) or images ({' '.join(IMAGES)}) into it, "
@@ -98,6 +108,8 @@ def scan(path: Path, settings: ClipSettings, progress: Callable[[int, int], None
     captioned = {file.with_suffix("") for file in files if file.suffix.lower() != CAPTION}
     for number, file in enumerate(files, 1):
         try:
+            if not file.is_file():
+                raise DataError(f"{file} is a link that leads nowhere, or no ordinary file")
             if Path(file.stem).suffix == HINT:
                 _check_owner(file)
             elif file.suffix.lower() != CAPTION:
@@ -107,6 +119,8 @@ def scan(path: Path, settings: ClipSettings, progress: Callable[[int, int], None
                 raise DataError(f"{file} is a caption without a clip or image of the same name")
         except DataError as error:
             problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{file} cannot be read: {error.strerror or error}")
         progress(number, len(files))
     return Folder(path, tuple(items), tuple(problems)).without({})
 
@@ -117,6 +131,7 @@ def _item(file: Path, settings: ClipSettings) -> Item:
     caption = _caption(file)
     num_frames = count_frames(file)
     check_length(file, num_frames, settings)
+    check_size(file, *picture_size(file), settings)
     return Item(file, caption, num_frames, sha256(file))
 
 
@@ -146,6 +161,8 @@ def _caption(file: Path) -> str:
         caption = " ".join(text.read_text(encoding="utf-8-sig").split())
     except UnicodeDecodeError as error:
         raise DataError(f"{file} has a caption in {text.name} that is not UTF-8 text") from error
+    if "\0" in caption:
+        raise DataError(f"{file} has a caption in {text.name} that is no text: it holds zero bytes. Store it as UTF-8")
     if not caption:
         raise DataError(f"{file} has an empty caption; write one into {text.name}")
     return caption

@@ -13,6 +13,12 @@ from torch import Tensor
 
 from .config import TrainingConfig
 from .draws import Examples
+from .finite import is_finite
+
+MOST_LOOKED_AT = 100_000
+"""Batches of a run among which the largest is looked for."""
+SHOWN = 10
+"""How many clips a message names before it only counts them."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,18 @@ class LatentSource:
                 if len(item) != len(clip):
                     raise ValueError(f"the {name} of clip {index + 1} has {len(item)} frames and the clip {len(clip)}; "
                                      "expected as many")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        """Refuse what is no number: a single one makes the loss nan, at whatever rate."""
+        kinds = {"clip {}": self.latents, "the caption of clip {}": self.contexts,
+                 **{f"the {name} of clip {{}}": items for name, items in self.conditions.items()}}
+        for kind, items in kinds.items():
+            if bad := [index + 1 for index, item in enumerate(items) if not is_finite(item)]:
+                named = ", ".join(map(str, bad[:SHOWN])) + (f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
+                raise ValueError(f"{kind.format(named)} of {len(items)} holds nan or infinite numbers, from which "
+                                 "nothing can be learnt. Leave it out, or encode it again: a VAE or text encoder in "
+                                 "half precision, and a weight in a caption such as (cat:nan), can do this")
 
     @property
     def frames(self) -> int:
@@ -53,17 +71,36 @@ class LatentSource:
 
     def __call__(self, number: int) -> Examples:
         """Return the batch of a number."""
-        rng = random.Random(f"{self.config.seed} {number}")
+        stretches = self._stretches(number, self._sizes())
+        context = join([self.contexts[index] for index, _ in stretches])
+        conditions = {name: self._cut(items, stretches) for name, items in self.conditions.items()}
+        return Examples(self._cut(self.latents, stretches), context.to(self.device), conditions)
+
+    def largest(self) -> int:
+        """Return the number of the first batch of the run than which none is larger."""
+        sizes, batches = self._sizes(), self.config.loop.steps * self.config.loop.accumulation
+
+        def size(number: int) -> tuple[int, int]:
+            chosen = [index for index, _ in self._stretches(number, sizes)]
+            return self.latents[chosen[0]][0].numel(), lcm(*(len(self.contexts[index]) for index in chosen))
+
+        # Of two equal ones `max` keeps the first.
+        return max(range(min(batches, MOST_LOOKED_AT)), key=size)
+
+    def _sizes(self) -> dict[tuple[int, ...], list[int]]:
+        """Return which items there are of each size."""
         sizes = defaultdict(list)
         for index, clip in enumerate(self.latents):
             sizes[clip.shape[1:]].append(index)
+        return sizes
+
+    def _stretches(self, number: int, sizes: Mapping[tuple[int, ...], Sequence[int]]) -> list[tuple[int, int]]:
+        """Return which items a batch takes, and where each of its stretches starts."""
+        rng = random.Random(f"{self.config.seed} {number}")
         first = rng.randrange(len(self.latents))
         same = sizes[self.latents[first].shape[1:]]
         chosen = [first, *(rng.choice(same) for _ in range(self.config.batch - 1))]
-        stretches = [(index, self._start(self.latents[index], rng)) for index in chosen]
-        context = join([self.contexts[index] for index in chosen])
-        conditions = {name: self._cut(items, stretches) for name, items in self.conditions.items()}
-        return Examples(self._cut(self.latents, stretches), context.to(self.device), conditions)
+        return [(index, self._start(self.latents[index], rng)) for index in chosen]
 
     def _start(self, clip: Tensor, rng: random.Random) -> int:
         return rng.randrange(len(clip) - self.frames + 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,14 +17,19 @@ from torch import Tensor, nn
 
 from . import checkpoints, ema
 from .config import LoopConfig
+from .decisions import Average, Together
+from .finite import are_finite
 
 WATCHED = 100
 """Steps over which the loss is smoothed to see where it goes."""
+MOST_LEFT_OUT = 30
+"""Steps in a row that "float16" may leave out. Each of them halves the factor on the loss, which starts at 65,536:
+where so many are not enough, the gradient is too large at any factor, or no number at all."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class DivergenceError(FloatingPointError):
-    """The loss is no number any more, or grows without end."""
+    """The loss, the gradient or a weight is no number any more, or the loss grows without end."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def train(
     stage: Stage,
     config: LoopConfig,
     checkpoint: Path | None = None,
-    synchronise: Callable[[Iterable[Tensor]], None] | None = None,
+    synchronise: Average | Together | None = None,
     writes: bool = True,
 ) -> Generator[Report, None, None]:
     """Run the stage to its end, from its checkpoint if there is one, and yield a report for each step.
@@ -92,30 +97,57 @@ def train(
 
     Args:
         checkpoint: File to resume from and to write; None keeps nothing.
-        synchronise: Called with all gradients before they are used, where several processes train together.
+        synchronise: What takes means over the processes that train together: of gradients, and of what they decide.
+            They all report the mean of their losses, and whatever stops one of them stops all.
         writes: Whether this process writes the checkpoint.
 
     Raises:
-        DivergenceError: The loss is not finite or grows without end; the last checkpoint is left as it was.
+        DivergenceError: Loss, gradient or weights are not finite, or the loss grows without end; the last checkpoint is
+            left as it was.
         CheckpointError: The checkpoint belongs to another run.
+        StoppedElsewhere: Another process stopped.
     """
-    trainer = _Trainer(stage, config, synchronise)
+    together = synchronise if isinstance(synchronise, Together) else Together(synchronise, _device(stage))
+    try:
+        yield from _steps(stage, config, checkpoint, together, writes)
+        together.decide()
+    except BaseException as reason:
+        together.leave(reason)
+        raise
+
+
+def _steps(stage: Stage, config: LoopConfig, checkpoint: Path | None, together: Together, writes: bool
+           ) -> Generator[Report, None, None]:
+    trainer = _Trainer(stage, config, together)
     first = saved = trainer.resume(checkpoint) if checkpoint is not None and checkpoint.exists() else 0
+    _check_same_start(first, together)
     watch = _Watch(config.divergence)
     try:
         for step in range(first, config.steps):
             report = trainer.step(step)
-            if not math.isfinite(report.loss) or watch.sees(report.loss):
-                raise DivergenceError(
-                    f"{stage.name}: the loss is {report.loss:g} at step {report.step}, and training stops; "
-                    f"{_last(checkpoint)}. Lower the learning rate, or start again from there")
-            if report.step % config.save_every == 0 or report.step == config.steps:
+            if problem := trainer.problem(report, watch):
+                raise DivergenceError(f"{stage.name}: {problem} at step {report.step}, and training stops; "
+                                      f"{_last(checkpoint)}. {trainer.advice(step)}")
+            if trainer.is_time_to_save():
                 saved = trainer.save(checkpoint, report.step, writes)
             yield report
     except BaseException as reason:
-        if not isinstance(reason, Exception) and trainer.finished > saved and not trainer.changing:
+        interrupted = not isinstance(reason, Exception)
+        if interrupted and trainer.finished > saved and not trainer.changing and trainer.is_sound():
             trainer.save(checkpoint, trainer.finished, writes)
         raise
+
+
+def _device(stage: Stage) -> torch.device:
+    return next(iter(stage.parameters.values())).device
+
+
+def _check_same_start(first: int, together: Together) -> None:
+    """Refuse processes that do not see the same checkpoint: they would train on different steps."""
+    if together.decide(first) != first:
+        raise checkpoints.CheckpointError(
+            f"this process begins after {first} steps, and others elsewhere. The folder of the checkpoint has to be "
+            "one that all processes see")
 
 
 def _last(checkpoint: Path | None) -> str:
@@ -143,34 +175,76 @@ def autocast(config: LoopConfig, device: torch.device) -> torch.autocast:
 class _Trainer:
     """The optimiser and what belongs to it, for one run."""
 
-    def __init__(self, stage: Stage, config: LoopConfig, synchronise: Callable | None) -> None:
-        self.stage, self.config, self.synchronise = stage, config, synchronise
+    def __init__(self, stage: Stage, config: LoopConfig, together: Together) -> None:
+        self.stage, self.config, self.together = stage, config, together
         self.parameters = list(stage.parameters.values())
         self.device = self.parameters[0].device
         self.finished, self.losses = 0, []
         # While it is, the weights are those of no step.
         self.changing = False
+        self.left_out = 0
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
 
     def step(self, step: int) -> Report:
-        """Run the batches of a step; change the weights unless the loss is not finite."""
+        """Run the batches of a step; change the weights unless loss or gradient are not finite."""
         start = time.perf_counter()
         self.optimiser.zero_grad(set_to_none=True)
-        count = self.config.accumulation
-        losses = [self._backward(step * count + batch) for batch in range(count)]
-        loss, rate = sum(losses) / count, learning_rate(step, self.config)
-        norm = math.nan
+        # The mean of all processes: what follows from it is the same in each of them.
+        loss = self.together.decide(self._backward(step))
+        rate, norm = learning_rate(step, self.config), math.nan
         if math.isfinite(loss):
-            self.changing = True
-            norm = self._change(step, rate)
-            self.finished = step + 1
-            self.losses.append(loss)
-            self.changing = False
+            norm = self._gradient_norm()
+            self.left_out = 0 if math.isfinite(norm) else self.left_out + 1
+            if self.left_out == 0 or self.scaler.is_enabled():
+                self.changing = True
+                self._change(step, rate)
+                self.finished = step + 1
+                self.losses.append(loss)
+                self.changing = False
         return Report(step + 1, loss, rate, norm, time.perf_counter() - start)
 
-    def _backward(self, number: int) -> float:
+    def problem(self, report: Report, watch: _Watch) -> str | None:
+        """Return what is wrong with a step, if anything is."""
+        if not math.isfinite(report.loss) or watch.sees(report.loss):
+            return f"the loss is {report.loss:g}"
+        if self.scaler.is_enabled():
+            # A gradient that overflows now and then is what the scaled loss is there for.
+            if self.left_out == MOST_LEFT_OUT:
+                return f"the gradient has been out of float16's range for {self.left_out} steps in a row"
+        elif self.left_out:
+            return f"the loss is {report.loss:g} and its gradient has the norm {report.gradient_norm:g}"
+        if self.is_time_to_save() and not self.is_sound():
+            return "a weight, its average or its moments are no numbers any more"
+        return None
+
+    def advice(self, step: int) -> str:
+        """Return what to do about a problem at a step."""
+        if self.scaler.is_enabled() and self.left_out:
+            return "Train in bfloat16 or float32"
+        if step > 0:
+            return "Lower the learning rate, under another name"
+        precision = self.config.precision
+        other = "" if precision == "float32" else f", or train in float32 instead of {precision}"
+        return f"No step has changed a weight yet, so the learning rate is not the cause: look at data and MODEL{other}"
+
+    def is_time_to_save(self) -> bool:
+        """Return whether the step that was just finished is one whose state is kept."""
+        return self.finished % self.config.save_every == 0 or self.finished == self.config.steps
+
+    def is_sound(self) -> bool:
+        """Return whether everything that a checkpoint holds is finite."""
+        moments = (value for state in self.optimiser.state.values() for value in state.values()
+                   if isinstance(value, Tensor))
+        return are_finite(self.parameters) and are_finite(self.stage.average.values()) and are_finite(moments)
+
+    def _backward(self, step: int) -> float:
+        """Run the batches of a step and the way back; return the mean of their losses."""
+        count = self.config.accumulation
+        return sum([self._backward_of(step * count + batch) for batch in range(count)]) / count
+
+    def _backward_of(self, number: int) -> float:
         with autocast(self.config, self.device):
             loss = self.stage.loss(number)
         value = loss.item()
@@ -178,17 +252,18 @@ class _Trainer:
             self.scaler.scale(loss / self.config.accumulation).backward()
         return value
 
-    def _change(self, step: int, rate: float) -> float:
-        if self.synchronise is not None:
-            self.synchronise([p.grad for p in self.parameters if p.grad is not None])
+    def _gradient_norm(self) -> float:
+        """Cut the gradients of all processes together; return their norm before."""
+        self.together.synchronise([p.grad for p in self.parameters if p.grad is not None])
         self.scaler.unscale_(self.optimiser)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip).item()
+        return torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip).item()
+
+    def _change(self, step: int, rate: float) -> None:
         self.optimiser.param_groups[0]["lr"] = rate
         self.scaler.step(self.optimiser)
         self.scaler.update()
         keep = ema.keep_at(step, self.config.ema, self.config.ema_warmup)
         ema.update(self.stage.average, self.stage.tracked, keep)
-        return norm
 
     def resume(self, checkpoint: Path) -> int:
         """Take everything from the checkpoint; return the steps that it has finished."""
@@ -198,6 +273,9 @@ class _Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         if "scaler" in state:
             self.scaler.load_state_dict(state["scaler"])
+        if not self.is_sound():
+            raise checkpoints.CheckpointError(f"{checkpoint.name} holds weights that are no numbers, from which "
+                                              "nothing can be trained; remove it to start anew")
         self.losses = list(state.get("losses", []))
         self.finished = state["step"]
         return self.finished

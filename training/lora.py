@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import LoRAConfig
+from .seeds import seeded
 
 TARGETS = re.compile(
     r".*\.(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|ff\.net\.0\.proj|ff\.net\.2|conv1|conv2|conv_shortcut|"
@@ -24,7 +25,8 @@ class LoRALayer(nn.Module):
     def __init__(self, layer: nn.Linear | nn.Conv2d, config: LoRAConfig) -> None:
         super().__init__()
         self.layer, self.scale = layer, config.alpha / config.rank
-        at = {"device": layer.weight.device, "dtype": torch.float32}
+        # Drawn on the CPU, so that a seed means the same on every device.
+        at = {"device": "cpu", "dtype": torch.float32}
         if isinstance(layer, nn.Conv2d):
             self.down = nn.Conv2d(layer.in_channels, config.rank, layer.kernel_size, layer.stride, layer.padding,
                                   bias=False, **at)
@@ -33,6 +35,7 @@ class LoRALayer(nn.Module):
             self.down = nn.Linear(layer.in_features, config.rank, bias=False, **at)
             self.up = nn.Linear(config.rank, layer.out_features, bias=False, **at)
         nn.init.zeros_(self.up.weight)
+        self.to(layer.weight.device)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output plus the update; where `up` was replaced by one of rank zero, there is none."""
@@ -66,8 +69,7 @@ def replace_layers(network: nn.Module, chosen: Iterable[str], config: LoRAConfig
                    ) -> dict[str, LoRALayer]:
     """Put LoRA layers into `network` in place of the layers named; return them by the same names."""
     layers = {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for name in chosen:
             layers[name] = LoRALayer(network.get_submodule(name), config)
             parent, _, last = name.rpartition(".")

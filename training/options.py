@@ -116,6 +116,9 @@ def plan(told: Mapping[str, Any]) -> Plan:
     config = _over(config, "training", told)
     if options.stage == "image":
         config = replace(config, num_frames=1)
+    elif config.num_frames < 2 and options.control_net is None:
+        raise OptionError(f"num_frames is {config.num_frames}; the stage {options.stage} trains on clips, of 2 frames "
+                          "or more")
     if "stage" in told.get("training", {}):
         raise OptionError("[training] has stage, which stands before all tables")
     size = {name: getattr(config, name) for name in ("num_frames", "height", "width")}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from .loop import Stage
@@ -20,3 +23,20 @@ def batch_number(number: int, accumulation: int, rank: int, processes: int) -> i
 def shared(stage: Stage, accumulation: int, rank: int, processes: int) -> Stage:
     """Return the stage with the losses of one process's batches."""
     return replace(stage, loss=lambda number: stage.loss(batch_number(number, accumulation, rank, processes)))
+
+
+@contextmanager
+def interrupts_noted(wanted: bool = True) -> Generator[list[int], None, None]:
+    """Collect Ctrl-C in a list instead of raising it in the middle of a step, for which another process may wait.
+
+    Only for the main thread of a program of our own.
+    """
+    noted: list[int] = []
+    if not wanted:
+        yield noted
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -16,6 +16,7 @@ from . import ema
 from .config import TrainingConfig
 from .consistency import Diffusion, Network
 from .draws import Source, draw
+from .finite import check_parameters
 from .loop import Stage
 from .losses import distillation_loss, teacher_free_loss
 
@@ -35,6 +36,8 @@ class Setting:
     """Context of the empty caption, 1 n d."""
     diffusion: Diffusion
     config: TrainingConfig
+    largest: int = 0
+    """Number of a batch than which none of the run is larger."""
 
 
 def network(model: nn.Module, weights: Mapping[str, Tensor], conditions: Mapping[str, Tensor]) -> Network:
@@ -80,6 +83,7 @@ def adaptation_stage(setting: Setting, trained: tuple[str, ...]) -> Stage:
     """
     parameters = {name: p for name, p in setting.model.named_parameters() if name.startswith(trained)}
     _train_only(setting.model, parameters)
+    check_parameters(setting.model)
     average, config = ema.copies(parameters), setting.config
 
     def loss(number: int) -> Tensor:
@@ -99,6 +103,7 @@ def without(lora: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _distillation(setting: Setting, trained: dict[str, nn.Parameter], tracked: dict[str, Tensor],
                   average: dict[str, Tensor], teacher: dict[str, Tensor]) -> Stage:
     _train_only(setting.model, trained)
+    check_parameters(setting.model)
     config = setting.config
 
     def loss(number: int) -> Tensor:

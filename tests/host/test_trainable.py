@@ -4,18 +4,24 @@ import comfy.model_management
 import comfy.sd
 import pytest
 import torch
-from animatelcm.host import image_to_video
+from animatelcm.host import control_nets, image_to_video
+from animatelcm.host import trainable as trainable_module
 from animatelcm.host.motion import apply_motion
-from animatelcm.host.trainable import layer_names, trainable
+from animatelcm.host.trainable import attending, layer_names, trainable
 from animatelcm.samplers.schedules import SCHEDULES
+from animatelcm.tests.host.controls import control_net, hints
 from animatelcm.tests.host.snapshots import parts_of, weights_of
 from animatelcm.tests.support import conditioning, loaded_image_to_video, noise_for, tiny_model
-from animatelcm.training.config import LoRAConfig
+from animatelcm.training.config import LoopConfig, LoRAConfig
+from animatelcm.training.draws import Examples
 from animatelcm.training.lora import export, inject
+from animatelcm.training.memory import activations
+from comfy.ldm.modules import attention
 from torch import nn
 
 CPU = torch.device("cpu")
 FRAMES = 3
+LOOP = LoopConfig(steps=1, learning_rate=1e-3)
 
 
 def call(network, z=None, **more):
@@ -138,3 +144,58 @@ def test_frozen_matrices_take_the_precision_of_the_training():
     assert kinds == {(True, torch.bfloat16), (False, torch.float32)}
     with torch.autocast("cpu", torch.bfloat16):
         assert call(own, noise_for(FRAMES)).isfinite().all()
+
+
+# The function that attends.
+
+@pytest.fixture
+def kernel_for_sampling(monkeypatch):
+    """The host attends by a kernel that has no form for the CPU, and would have no gradient elsewhere."""
+    def kernel(*args, **kwargs):
+        raise NotImplementedError("No operator found: requires device with capability > (7, 0)")
+
+    wrapped = attention.wrap_attn(kernel)
+    monkeypatch.setattr(attention, "optimized_attention", wrapped)
+    monkeypatch.setattr(attention, "optimized_attention_masked", wrapped)
+
+
+@pytest.mark.parametrize("gradient_checkpointing", [True, False])
+@pytest.mark.parametrize("with_motion", [True, False])
+def test_a_kernel_for_sampling_is_not_trained_with(model, motion, monkeypatch, kernel_for_sampling, with_motion,
+                                                   gradient_checkpointing):
+    own = trainable(model, motion if with_motion else None, torch.float32, CPU, gradient_checkpointing)
+    own.control = attending(control_nets._network(model, control_nets.whole_weights(control_net(), model), CPU))
+    z = None if with_motion else noise_for(FRAMES)
+    hint = hints(FRAMES).movedim(-1, 1)
+    hint = hint.unsqueeze(0) if with_motion else hint
+    prediction = call(own, z, hint=hint)
+    prediction.square().mean().backward()
+    clips = noise_for(FRAMES).unsqueeze(0) if with_motion else z
+    examples = Examples(clips, conditioning(1)[0][0].repeat(len(clips), 1, 1), {"hint": hint})
+    needed = activations(own, examples, LOOP)
+    # What torch has of its own for every device.
+    monkeypatch.setattr(attention, "optimized_attention", attention.attention_pytorch)
+    assert torch.equal(call(own, z, hint=hint), prediction)
+    assert needed == activations(own, examples, LOOP) > 0
+
+
+@pytest.mark.parametrize("name", ["attention_basic", "attention_sub_quad", "attention_split", "attention_pytorch"])
+def test_what_torch_itself_can_train_with_stays_the_hosts_choice(monkeypatch, name):
+    chosen = getattr(attention, name)
+    q, k, v = torch.randn(3, 2, 6, 16, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
+    expected = chosen(q, k, v, 2)
+
+    def elsewhere(*args, **kwargs):
+        raise AssertionError("another one was taken")
+
+    monkeypatch.setattr(attention, "attention_pytorch", elsewhere)
+    found = trainable_module.attend(chosen.__wrapped__, q, k, v, 2)
+    assert torch.equal(found, expected)
+    found.square().sum().backward()
+
+
+def test_a_unet_with_other_inputs_is_refused(model):
+    """Such as one for inpainting."""
+    model.model.model_config.unet_config = model.model.model_config.unet_config | {"in_channels": 9}
+    with pytest.raises(ValueError, match="no UNet of Stable Diffusion 1.5's kind"):
+        trainable(model, None, torch.float32, CPU, gradient_checkpointing=False)

@@ -20,7 +20,16 @@ from animatelcm.host.training import (
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host.snapshots import changed, library_attributes, options_of, parts_of, weights_of
 from animatelcm.tests.host.training_data import SCHEDULE, data, request
-from animatelcm.tests.support import run
+from animatelcm.tests.support import (
+    CONFIG,
+    TinyEps,
+    conditioning,
+    loaded_motion,
+    model_from,
+    noise_for,
+    run,
+    unet_weights,
+)
 from animatelcm.training import memory
 
 pytestmark = pytest.mark.usefixtures("output", "as_in_a_node")
@@ -184,3 +193,92 @@ def test_a_preset_gives_way_to_what_the_user_asks_for():
     assert kept.loop.steps == 10_000
     # A processor computes bfloat16, but slowly.
     assert kept.loop.precision == "float32"
+
+
+# Data and weights that nothing can be trained on.
+
+def spoilt(tensor, bad=float("nan")):
+    tensor = tensor.clone()
+    tensor.view(-1)[1] = bad
+    return tensor
+
+
+@pytest.mark.parametrize("what, said", [
+    ("clip", "clip 2 of 2 holds nan"), ("caption", "the caption of clip 2 of 2 holds nan"),
+    ("empty", "the empty caption holds nan"), ("hint", "the hint of clip 2 of 2 holds nan"),
+])
+def test_numbers_that_are_none_are_named_before_the_first_step(model, motion, what, said, output):
+    examples = data(hints=True)
+    with torch.inference_mode():
+        if what == "clip":
+            examples.latents[1]["samples"] = spoilt(examples.latents[1]["samples"])
+        elif what == "hint":
+            examples.hints[1] = spoilt(examples.hints[1])
+        else:
+            conditioning = examples.positive[1] if what == "caption" else examples.negative
+            conditioning[0][0] = spoilt(conditioning[0][0])
+    with pytest.raises(ValueError, match=said):
+        train_image_encoder(model, motion, True, examples, request("adapt"))
+    assert list(output.iterdir()) == []
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_base_model_with_weights_that_are_no_numbers_is_named(bad, output):
+    weights = {key: weight.clone() for key, weight in unet_weights().items()}
+    weights["input_blocks.1.0.in_layers.2.weight"].view(-1)[0] = bad
+    with pytest.raises(ValueError, match="the MODEL's UNet has 1 tensors with nan or infinite numbers, such as "
+                                         "unet.input_blocks.1.0.in_layers.2"):
+        trained_lora(model_from(TinyEps, weights))
+    assert list(output.iterdir()) == []
+
+
+def test_a_motion_module_and_a_lora_with_weights_that_are_no_numbers_are_named(model, tmp_path):
+    broken = loaded_motion(tmp_path)
+    with torch.no_grad():
+        next(broken.patcher.model.parameters()).view(-1)[0] = float("nan")
+    with pytest.raises(ValueError, match="the motion module has 1 tensors with nan"):
+        distil_motion_module(model, broken, None, data(), request("motion").distilling("none", True))
+    lora, _ = trained_lora(model)
+    key = next(key for key in lora if "lora_up" in key)
+    with pytest.raises(ValueError, match="the LoRA has 1 tensors with nan"):
+        distil_motion_module(model, loaded_motion(tmp_path), {**lora, key: spoilt(lora[key])}, data(),
+                             request("motion"))
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"latents": [{"samples": torch.zeros(3, 16, 8, 8)}] * 2}, r"clip 1 has latents of the shape \(3, 16, 8, 8\)"),
+    ({"latents": [{"samples": torch.zeros(1, 4, 3, 8, 8)}] * 2}, r"clip 1 has latents of the shape \(1, 4, 3, 8, 8\)"),
+    ({"latents": [{"samples": torch.zeros(0, 4, 8, 8)}] * 2}, r"clip 1 has latents of the shape \(0, 4, 8, 8\)"),
+    ({"latents": [], "positive": []}, "0 latents and 0 captions"),
+    ({"positive": [[[torch.zeros(1, 5, 768), {}]]] * 2}, "the caption of clip 1 was encoded for another model: it has "
+                                                         "768 channels, and this MODEL takes 64"),
+    ({"positive": [[]] * 2}, "the caption of clip 1 is not encoded"),
+    ({"negative": [[torch.zeros(1, 5, 768), {}]]}, "the empty caption was encoded for another model"),
+    ({"negative": []}, "the empty caption is not encoded"),
+])
+def test_data_of_another_kind_are_refused(model, change, said):
+    with pytest.raises(ValueError, match=said):
+        distil_spatial_lora(model, replace(data(), **change), request("image"))
+
+
+def test_the_estimate_is_made_from_the_largest_batch(model, monkeypatch):
+    """Not from the first, which is of the small clip that most of the data are."""
+    sizes = []
+
+    def noted(stage, network, examples, config):
+        sizes.append(tuple(examples.latents.shape[-2:]))
+        return memory.Estimate(0, 0, 2**50, 0, 0)
+
+    monkeypatch.setattr(training, "estimate", noted)
+    with torch.inference_mode():
+        small, large = ({"samples": noise_for(1, 1, size)} for size in (8, 16))
+    examples = Data([small] * 9 + [large], [conditioning(1)] * 10, conditioning(9))
+    with pytest.raises(MemoryError):
+        distil_spatial_lora(model, examples, request("image", steps=60))
+    assert sizes == [(16, 16)]
+
+
+def test_more_frames_than_the_motion_module_knows_are_refused(model, tmp_path):
+    short = loaded_motion(tmp_path, replace(CONFIG, max_frames=2))
+    with pytest.raises(ValueError, match=r"num_frames is 3, and motion-1.safetensors knows at most 2 frames"):
+        distil_motion_module(model, short, None, data(), request("motion").distilling("none", True))

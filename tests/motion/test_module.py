@@ -218,3 +218,9 @@ def test_a_module_of_stable_diffusion_size_has_21_sites_and_453_million_weights(
 def test_a_shape_that_cannot_be_is_refused(wrong):
     with pytest.raises(ValueError, match=r"channels do not divide|at least 1 frame"):
         MotionConfig(**wrong)
+
+
+def test_everything_of_a_module_is_made_where_it_is_asked_for():
+    module = MotionModule(MotionConfig(channels=(32,), heads=4), device="meta")
+    assert {tensor.device.type for tensor in (*module.parameters(), *module.buffers())} == {"meta"}
+    assert len(list(module.buffers())) > 0

@@ -8,7 +8,7 @@ from animatelcm.tests.training import toys
 from animatelcm.training import ema
 from animatelcm.training.checkpoints import CheckpointError
 from animatelcm.training.config import LoopConfig
-from animatelcm.training.loop import DivergenceError, Stage, learning_rate, train
+from animatelcm.training.loop import MOST_LEFT_OUT, DivergenceError, Stage, learning_rate, train
 from animatelcm.training.stages import motion_stage
 from torch import nn
 
@@ -172,3 +172,93 @@ def test_the_loop_averages_and_reports():
     assert stage.average["weight"].item() == pytest.approx(0.5 * stage.parameters["weight"].item())
     assert (reports[0].step, reports[0].loss, reports[0].gradient_norm) == (1, 9.0, 6.0)
     assert reports[0].seconds > 0
+
+
+class _BadGradient(torch.autograd.Function):
+    """The identity, whose gradient is what it is given."""
+
+    @staticmethod
+    def forward(ctx, x, gradient):
+        ctx.gradient = gradient
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, above):
+        return above * ctx.gradient, None
+
+
+def with_gradients(gradient_of):
+    """Return a stage whose loss is finite, while the gradient of each batch is multiplied by a number."""
+    weight = nn.Parameter(torch.zeros(1))
+    return regression(lambda number: (_BadGradient.apply(weight, gradient_of(number)) - 3).square().sum(), weight)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("at", [3, 5])
+def test_a_gradient_that_is_no_number_changes_nothing_and_stops_the_run(tmp_path, bad, at, precision):
+    """Also in the last step, after which the weights would be handed out."""
+    stage, path = with_gradients(lambda number: bad if number == at else 1.0), tmp_path / "s.pt"
+    config = LoopConfig(steps=6, learning_rate=1e-2, save_every=2, precision=precision)
+    with pytest.raises(DivergenceError, match=f"the loss is 8.* and its gradient has the norm {bad} at step {at + 1}"):
+        list(train(stage, config, path))
+    kept = torch.load(path)
+    assert kept["step"] == at // 2 * 2
+    assert all(weight.isfinite().all() for weight in (*kept["network"].values(), *kept["average"].values()))
+    assert all(weight.isfinite().all() for weight in bits(stage).values())
+
+
+def test_float16_leaves_out_steps_that_overflow_and_goes_on(tmp_path):
+    stage = with_gradients(lambda number: float("inf") if number in (1, 2, 4) else 1.0)
+    config = LoopConfig(steps=6, learning_rate=1e-2, precision="float16", weight_decay=0.0)
+    reports = list(train(stage, config, tmp_path / "s.pt"))
+    assert [report.gradient_norm < float("inf") for report in reports] == [True, False, False, True, False, True]
+    assert stage.parameters["weight"].item() > 0.02
+    assert all(weight.isfinite().all() for weight in bits(stage).values())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_float16_that_leaves_out_every_step_ends_with_an_error(tmp_path, bad):
+    stage, path = with_gradients(lambda number: bad), tmp_path / "s.pt"
+    config = LoopConfig(steps=200, learning_rate=1e-2, precision="float16")
+    with pytest.raises(DivergenceError, match=f"out of float16's range for {MOST_LEFT_OUT} steps in a row at step "
+                                              f"{MOST_LEFT_OUT}.* Train in bfloat16 or float32"):
+        list(train(stage, config, path))
+    assert all(weight.isfinite().all() for weight in bits(stage).values())
+
+
+def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
+    """A finite gradient can still throw a weight out of range; here another hand does."""
+    stage, path = regression(), tmp_path / "s.pt"
+    with pytest.raises(DivergenceError, match="a weight, its average or its moments are no numbers any more at step 4"):
+        for report in train(stage, LoopConfig(steps=9, learning_rate=1e-2, save_every=2), path):
+            if report.step == 3:
+                stage.average["weight"].fill_(float("nan"))
+    assert torch.load(path)["step"] == 2
+
+
+def test_an_interrupt_keeps_no_weights_that_are_no_numbers(tmp_path):
+    stage, path = regression(), tmp_path / "s.pt"
+    with closing(train(stage, LoopConfig(steps=9, learning_rate=1e-2, save_every=2), path)) as reports:
+        for _ in range(3):
+            next(reports)
+        stage.average["weight"].fill_(float("nan"))
+    assert torch.load(path)["step"] == 2
+
+
+def test_a_checkpoint_with_weights_that_are_no_numbers_is_refused(tmp_path):
+    path, config = tmp_path / "s.pt", LoopConfig(steps=2, learning_rate=1e-2)
+    list(train(regression(), config, path))
+    state = torch.load(path)
+    state["average"]["weight"].fill_(float("nan"))
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="s.pt holds weights that are no numbers"):
+        list(train(regression(), LoopConfig(steps=4, learning_rate=1e-2), path))
+
+
+def test_a_first_loss_that_is_no_number_is_not_blamed_on_the_rate():
+    weight = nn.Parameter(torch.zeros(1))
+    stage = regression(lambda number: weight.sum() * float("nan"), weight)
+    for precision, more in (("float32", "MODEL$"), ("bfloat16", "MODEL, or train in float32 instead of bfloat16$")):
+        with pytest.raises(DivergenceError, match="the learning rate is not the cause: look at data and " + more):
+            list(train(stage, LoopConfig(steps=2, learning_rate=1e-2, precision=precision)))

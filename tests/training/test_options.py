@@ -155,3 +155,12 @@ def test_a_file_that_is_no_toml_is_named(tmp_path, text):
         read_toml(tmp_path / "bad.toml")
     with pytest.raises(OptionError, match="cannot be read"):
         read_toml(tmp_path)
+
+
+@pytest.mark.parametrize("stage", ["motion", "adapt"])
+def test_clips_have_more_than_one_frame(stage):
+    """A single one is an image to the network, in which nothing of what these stages train takes part."""
+    with pytest.raises(OptionError, match=f"num_frames is 1; the stage {stage} trains on clips, of 2 frames or more"):
+        plan({"stage": stage, "data": "a", "training": {"num_frames": 1}})
+    images = {"stage": "adapt", "data": "a", "control_net": "depth.safetensors", "training": {"num_frames": 1}}
+    assert plan(images).clips.num_frames == 1

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
+from animatelcm import standalone
 from animatelcm.tests.training import toys
 from animatelcm.training.config import LoopConfig
 from animatelcm.training.loop import train
@@ -59,3 +64,47 @@ def test_two_processes_give_what_one_gives():
         for stage in together:
             torch.testing.assert_close(stage.parameters[name], weight, rtol=0, atol=1e-5)
             torch.testing.assert_close(stage.average[name], alone.average[name], rtol=0, atol=1e-5)
+
+
+# Two real processes, of which one stops: the other stops too, and neither waits for ever.
+
+@pytest.fixture(scope="module")
+def endings(tmp_path_factory):
+    """Return how each case ended for both processes, and the folder in which each has one of its own."""
+    folder = tmp_path_factory.mktemp("pair")
+    command = [sys.executable, str(Path(standalone.__file__)), "tests.training.one_of_two"]
+    pair = [subprocess.Popen([*command, str(rank), str(folder)], stdout=subprocess.PIPE, text=True)
+            for rank in range(2)]
+    try:
+        said = [process.communicate(timeout=120)[0] for process in pair]
+    finally:
+        for process in pair:
+            process.kill()
+    lines = [[json.loads(line) for line in text.splitlines() if line.startswith("{")] for text in said]
+    return {one["case"]: (one["ended"], other["ended"]) for one, other in zip(*lines, strict=True)}, folder
+
+
+@pytest.mark.parametrize("case, ended, kept", [
+    ("all_is_well", ([6, 17.405], [6, 17.405]), 6),
+    ("nothing_is_left_to_do", ([0, None], [0, None]), 6),
+    ("one_diverges", ("DivergenceError", "DivergenceError"), None),
+    ("one_has_a_loss_that_is_no_number", ("DivergenceError", "DivergenceError"), 2),
+    ("one_has_no_memory", ("StoppedElsewhere", "OutOfMemoryError"), 2),
+    ("one_has_no_memory_in_the_last_step", ("StoppedElsewhere", "OutOfMemoryError"), 4),
+    ("the_writer_is_interrupted_between_steps", ("KeyboardInterrupt", "KeyboardInterrupt"), 3),
+    ("the_other_is_interrupted_within_a_step", ("KeyboardInterrupt", "KeyboardInterrupt"), 3),
+    ("one_is_interrupted_after_the_last_step", ("KeyboardInterrupt", "KeyboardInterrupt"), 6),
+    ("one_refuses_its_checkpoint", ("StoppedElsewhere", "CheckpointError"), None),
+    ("they_see_different_checkpoints", ("CheckpointError", "CheckpointError"), 2),
+    ("the_writer_cannot_write", ("OSError", "StoppedElsewhere"), None),
+    ("one_fails_before_the_run", ("StoppedElsewhere", "ValueError"), None),
+    ("one_fails_while_the_other_begins", ("StoppedElsewhere", "MemoryError"), None),
+    ("ctrl_c_reaches_one_alone", ("KeyboardInterrupt", "KeyboardInterrupt"), 3),
+])
+def test_what_stops_one_process_stops_both(endings, case, ended, kept):
+    how, folder = endings
+    assert how[case] == ended
+    path = folder / case / "s.pt"
+    if kept is None:
+        return
+    assert torch.load(path)["step"] == kept

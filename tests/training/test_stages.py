@@ -111,3 +111,17 @@ def test_the_losses_fall():
 def test_a_stage_without_anything_to_train_is_refused():
     with pytest.raises(ValueError, match="nothing to train"):
         image_stage(toys.setting("image", lora=False))
+
+
+@pytest.mark.parametrize("make, name, part, weight", [
+    (image_stage, "image", "the MODEL's UNet", "unet.last.bias"), (motion_stage, "motion", "the LoRA", "unet.conv.up"),
+    (motion_stage, "motion", "the motion module", "motion.weight"),
+    (lambda setting: adaptation_stage(setting, ("motion.",)), "adapt", "the MODEL's UNet", "unet.last.weight"),
+])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named_before_the_first_step(make, name, part, weight, bad):
+    setting = toys.setting(name)
+    with torch.no_grad():
+        next(p for key, p in setting.model.named_parameters() if key.startswith(weight)).view(-1)[0] = bad
+    with pytest.raises(ValueError, match=f"{part} has 1 tensors with nan or infinite numbers, such as {weight}"):
+        make(setting)

@@ -10,6 +10,7 @@ from animatelcm.training.config import PRESETS, LoopConfig, LoRAConfig, Training
 from animatelcm.training.consistency import Diffusion
 from animatelcm.training.draws import Examples
 from animatelcm.training.lora import inject
+from animatelcm.training.seeds import seeded
 from animatelcm.training.stages import Setting
 from torch import Tensor, nn
 
@@ -34,8 +35,7 @@ class Model(nn.Module):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self.unet, self.motion = UNet(), nn.Linear(4, 4)
 
     def forward(self, z: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
