@@ -81,13 +81,13 @@ def run(plan, log: bool) -> None:
     write = headless.train(plan, loaded, clips, lambda stage, config: walk(stage, config, plan, accelerator), say)
     accelerator.end_training()
     if accelerator.is_main_process:
-        say(f"written: {write(folder / plan.options.name)}")
+        say(f"written: {' and '.join(map(str, write(folder / plan.options.name)))}")
 
 
 def walk(stage, config, plan, accelerator) -> list[float]:
     """Run the stage's loop on all processes, with one line and one log entry for each step."""
     import torch
-    from animatelcm.training.loop import train
+    from animatelcm.training.loop import nothing_left, train
     from animatelcm.training.processes import shared
 
     def synchronise(gradients) -> None:
@@ -105,6 +105,8 @@ def walk(stage, config, plan, accelerator) -> list[float]:
                              "gradient_norm": report.gradient_norm, "seconds": report.seconds}, step=report.step)
             accelerator.print(f"step {report.step} of {config.loop.steps}, loss {losses[-1]:.5g}, "
                               f"{report.seconds:.2g} s", flush=True)
+    if not losses:
+        accelerator.print(nothing_left(config.loop))
     return losses
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..storage.atomic import replacing
 from .clips import ClipSettings, DataError, read_clip
 from .data import Folder, Item, picks
 from .draws import Examples, Source
@@ -160,10 +160,8 @@ def _name(made_from: list) -> str:
 
 def _write(path: Path, value: Tensor) -> None:
     """Write a file of the cache whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file({"value": value.detach().cpu().contiguous()}, unfinished)
-    os.replace(unfinished, path)
+    with replacing(path) as unfinished:
+        save_file({"value": value.detach().cpu().contiguous()}, unfinished)
 
 
 def _read(path: Path) -> Tensor:

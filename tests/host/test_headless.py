@@ -34,7 +34,7 @@ def test_a_control_net_is_tuned_on_a_folder_of_clips_and_hints(tmp_path, monkeyp
         return losses
 
     write = headless.train(told, loaded, clips, walk, print)
-    file = write(tmp_path / "tuned")
+    [file] = write(tmp_path / "tuned")
     assert file == tmp_path / "tuned.safetensors" and len(losses) == 1
     tuned = comfy.controlnet.load_controlnet(str(file)).control_weights
     zero = "zero_convs.0.0.weight"
