@@ -24,7 +24,6 @@ from .codec import SCALE, encode
 from .files import TEXT, UNET, WEIGHTS
 from .stages import Place
 
-
 CODE = ("demo", "host/tiny.py")
 """Where it is said what the world is, how the demo model is made, and how it is trained."""
 
