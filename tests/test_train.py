@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,41 @@ def test_every_argument_is_one_that_a_plan_knows(train):
                  for part in (f"--{name.replace('_', '-')}", str(value))]
     told = plan(train.told(train.parse(arguments), {}))
     assert told.options.name == "some" and told.config.loop.accumulation == told.config.height == 8
+
+
+class Accelerator:
+    """What the walk asks of accelerate, for one process."""
+
+    process_index, num_processes, is_main_process, device = 0, 1, True, "cpu"
+
+    def __init__(self):
+        self.said = []
+
+    def reduce(self, tensor, reduction):
+        return tensor
+
+    def log(self, figures, step):
+        pass
+
+    def print(self, text, flush=False):
+        self.said.append(text)
+
+
+def test_a_finished_run_says_so_and_another_one_of_its_name_is_refused(train, tmp_path):
+    from animatelcm.tests.training import toys
+    from animatelcm.training.checkpoints import CheckpointError
+    from animatelcm.training.config import LoopConfig
+    from animatelcm.training.options import plan
+    from animatelcm.training.stages import motion_stage
+
+    setting = toys.setting("motion", loop=LoopConfig(steps=2, learning_rate=1e-2))
+    config = setting.config
+    asked = plan({"stage": "motion", "data": "clips", "preset": "tiny", "output": str(tmp_path), "name": "cats.v1"})
+    first, again = Accelerator(), Accelerator()
+    assert len(train.walk(motion_stage(setting), config, asked, first)) == len(first.said) == 2
+    assert train.walk(motion_stage(toys.setting("motion")), config, asked, again) == []
+    assert again.said[0].startswith("all 2 steps are done already; nothing was trained")
+    assert [path.name for path in tmp_path.iterdir()] == ["cats.v1.pt"]
+    other = replace(config, loop=replace(config.loop, learning_rate=2e-2))
+    with pytest.raises(CheckpointError, match="cats.v1.pt belongs to another training: learning_rate 0.02, was 0.01"):
+        train.walk(motion_stage(toys.setting("motion")), other, asked, again)

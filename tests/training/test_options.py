@@ -88,3 +88,10 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "bad.toml").write_text("stage = ", encoding="utf-8")
     with pytest.raises(OptionError, match=r"bad\.toml cannot be read"):
         read_toml(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize("name", ["", " ", "../outside", "/tmp/outside", "a/../../b", "cats.lora"])
+def test_a_name_stays_in_the_output_folder_and_off_what_others_write(name):
+    with pytest.raises(OptionError, match="expected a plain name"):
+        plan({"stage": "image", "data": "clips", "name": name})
+    assert plan({"stage": "image", "data": "clips", "name": "cats.v1"}).options.name == "cats.v1"
