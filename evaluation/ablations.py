@@ -85,7 +85,9 @@ def motion_modules(run: Run, marks: tuple[int, ...], folder: Path, lora: Path | 
         path = folder / f"{run.name}-{mark}.safetensors"
         own = lora or path.with_stem(f"{path.stem}-lora")
         if not path.is_file():
-            request = _request("t2v", run.name, mark, folder, run.rate).distilling(run.init, run.decoupled)
+            # Its own checkpoint: that of a run to a later mark may be past this one.
+            name = f"{run.name}-to-{marks[-1]}"
+            request = _request("t2v", name, mark, folder, run.rate).distilling(run.init, run.decoupled)
             given = None if lora is None else {key: tensor.float() for key, tensor in load_file(lora).items()}
             teacher = load_motion(motion_path(EMBEDDED))
             motion, trained, _ = distil_motion_module(load_demo_model()[0], teacher, given, world_data(), request)
@@ -101,7 +103,7 @@ def _spatial_lora(folder: Path, steps: int) -> Path:
 
     path = folder / f"decoupled-{steps}-lora.safetensors"
     if not path.is_file():
-        request = _request("lora", "decoupled-lora", steps, folder)
+        request = _request("lora", path.stem, steps, folder)
         lora, _ = distil_spatial_lora(load_demo_model()[0], world_data(), request)
         _write(lora, path)
     return path

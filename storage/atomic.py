@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-OS_ERROR = re.compile(r"\(os error (\d+)\)")
-"""How libraries in Rust, such as safetensors, say which error of the system they met."""
+OS_ERROR = re.compile(r"([^:]+) \(os error \d+\)")
+"""How libraries in Rust, such as safetensors, pass on what the system said."""
 
 
 class WriteError(OSError):
@@ -36,8 +36,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except Exception as error:
         if (reason := _system_error(error)) is None:
             raise
-        raise WriteError(f"{path} is not written: {reason}. What was there before is as it was. Free some space, or "
-                         "choose another folder, and start again") from error
+        raise WriteError(f"{path} is not written: {reason}. What was there before is as it was. See that the disk has "
+                         "space and that its folder can be written to, and start again") from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -71,6 +71,6 @@ def _system_error(error: BaseException | None) -> str | None:
         if isinstance(error, OSError) and error.strerror:
             return error.strerror
         if found := OS_ERROR.search(str(error)):
-            return os.strerror(int(found[1]))
+            return found[1].strip()
         error = error.__cause__ or error.__context__
     return None
