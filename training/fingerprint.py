@@ -36,7 +36,7 @@ def digest(*facts: Any) -> str:
 def of_tensors(named: Mapping[str, Tensor]) -> str:
     """Return a name for tensors and their names, whatever their order; float32 tells what lower precisions hold.
 
-    It reads all bytes once, on the CPU: 860 million weights take about two seconds on four cores, five on one.
+    It reads all bytes once, on the CPU: 860 million weights took ten seconds on two cores with much else to do.
     """
     with ThreadPoolExecutor(THREADS) as pool:
         return digest(*zip(sorted(named), pool.map(_of_tensor, (named[name] for name in sorted(named))), strict=True))
