@@ -110,7 +110,7 @@ def _distillation(setting: Setting, trained: dict[str, nn.Parameter], tracked: d
         drawn = draw(examples, config.distillation, config.seed, number)
         return distillation_loss(*roles, drawn, setting.empty, setting.diffusion, config.distillation.huber)
 
-    return Stage(config.stage, trained, loss, tracked, average, teacher, setting.origin)
+    return Stage(config.stage, trained, loss, tracked, average, teacher, origin=setting.origin)
 
 
 def _parameters(model: nn.Module, *endings: str) -> dict[str, nn.Parameter]:
