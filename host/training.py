@@ -196,7 +196,7 @@ def prepare(model: ModelPatcher, motion: LoadedMotion | None, data: Data, reques
     own = trainable(model, motion, DTYPES[config.loop.precision], device, config.gradient_checkpointing)
     made_from = data.origin().and_settings({"schedule": request.schedule, **settings(config)})
     return Setting(own, source, data.empty().to(device), diffusion(model, schedule, device), config,
-                   with_parts(made_from, model, motion))
+                   origin=with_parts(made_from, model, motion))
 
 
 def checkpoint_path(name: str) -> Path:
