@@ -93,7 +93,7 @@ def run(plan, log: bool) -> None:
         raise
     accelerator.end_training()
     if accelerator.is_main_process:
-        say(f"written: {write(folder / plan.options.name)}")
+        say(f"written: {' and '.join(map(str, write(folder / plan.options.name)))}")
 
 
 def _together(accelerator):
@@ -109,7 +109,7 @@ def _together(accelerator):
 
 def walk(stage, config, plan, accelerator, together) -> list[float]:
     """Run the stage's loop on all processes, with one line and one log entry for each step."""
-    from animatelcm.training.loop import train
+    from animatelcm.training.loop import nothing_left, train
     from animatelcm.training.processes import interrupts_noted, shared
 
     own = shared(stage, config.loop.accumulation, accelerator.process_index, accelerator.num_processes)
@@ -126,6 +126,8 @@ def walk(stage, config, plan, accelerator, together) -> list[float]:
                               f"{report.seconds:.2g} s", flush=True)
             if noted:
                 raise KeyboardInterrupt
+    if not losses:
+        accelerator.print(nothing_left(config.loop))
     return losses
 
 

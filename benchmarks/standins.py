@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..storage.atomic import replacing
 from .bench import UNET_CONFIG
 from .fill import stand_in
 
@@ -126,14 +126,12 @@ def write(models: Path) -> None:
         if path.is_file():
             continue
         print(f"writing the stand-in {path}", flush=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
         tensors = dict(values(shapes(), seed))
-        if path.suffix == ".ckpt":
-            torch.save({"state_dict": tensors}, partial)
-        else:
-            save_file(tensors, partial, {"format": "pt"})
-        os.replace(partial, path)
+        with replacing(path) as unfinished:
+            if path.suffix == ".ckpt":
+                torch.save({"state_dict": tensors}, unfinished)
+            else:
+                save_file(tensors, unfinished, {"format": "pt"})
 
 
 def main() -> None:

@@ -16,19 +16,35 @@ from tqdm import tqdm
 
 from ..training import ema, loop
 from ..training.config import LoopConfig
+from ..training.fingerprint import of_code, of_files
 from ..training.loop import Stage
+from ..training.origin import Origin
 from . import world
 from .codec import SCALE, encode
-from .files import WEIGHTS
+from .files import TEXT, UNET, WEIGHTS
+from .stages import Place
+
+CODE = ("demo", "host/tiny.py")
+"""Where it is said what the world is, how the demo model is made, and how it is trained."""
 
 
-def train(name: str, network: nn.Module, loss: Callable[[int], Tensor], config: LoopConfig, folder: Path
-          ) -> dict[str, Tensor]:
-    """Train all of `network`, from its checkpoint in `folder` if there is one; return the averaged weights."""
+def train(name: str, network: nn.Module, loss: Callable[[int], Tensor], config: LoopConfig, place: Place,
+          *needed: str) -> dict[str, Tensor]:
+    """Train all of `network`, from its checkpoint if there is one; return the averaged weights.
+
+    Args:
+        needed: Files of the demo model that the loss knows, in the folder of its weights.
+    """
     parameters = dict(network.named_parameters())
-    stage = Stage(name, parameters, loss, parameters, ema.copies(parameters))
-    walk(name, stage, config, folder)
+    stage = Stage(name, parameters, loss, parameters, ema.copies(parameters), origin=origin(place, *needed))
+    walk(name, stage, config, place.checkpoints)
     return stage.average
+
+
+def origin(place: Place, *needed: str) -> Origin:
+    """Return what a training on the world is made from: its seed, the code, and files of the demo model."""
+    weights = {name.removesuffix(".safetensors"): of_files([place.weights / name]) for name in needed}
+    return Origin({"seed": place.seed}).and_contents(code_of_demo=of_code(*CODE), **weights)
 
 
 def walk(name: str, stage: Stage, config: LoopConfig, folder: Path) -> list[float]:
@@ -43,8 +59,9 @@ def walk(name: str, stage: Stage, config: LoopConfig, folder: Path) -> list[floa
                 bar.n = bar.last_print_n = bar.initial = report.step - 1
             bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
             bar.update()
-        # A stage that was finished already gave no report.
-        bar.n = config.steps
+        if not losses:
+            bar.n = config.steps
+            bar.write(f"{name}: {loop.nothing_left(config)}")
     return losses
 
 
@@ -143,8 +160,8 @@ def finished_image_model(weights: Path = WEIGHTS) -> ImageModel:
     from ..host import tiny
 
     image = ImageModel(tiny.new_unet(0), tiny.new_text_model(0), tiny.tokenise).requires_grad_(False).eval()
-    for part in ("unet", "text"):
-        stored = load_file(weights / f"{part}.safetensors")
+    for part, file in (("unet", UNET), ("text", TEXT)):
+        stored = load_file(weights / file)
         getattr(image, part).load_state_dict({name: weight.float() for name, weight in stored.items()})
     return image.to(device())
 

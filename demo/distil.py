@@ -17,12 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..samplers.schedules import SCHEDULES
+from ..storage.atomic import replacing
 from ..training.config import DistillationConfig, LoopConfig, LoRAConfig, TrainingConfig
 from ..training.draws import Examples, Source
+from ..training.fingerprint import of_code, of_files
 from ..training.loop import Stage
+from ..training.origin import Origin
 from . import layout, world
-from .denoising import finished_image_model, frames_of, latents_of, scenes, walk
-from .files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, LORA, MOTION, OWN_MOTION
+from .denoising import CODE, finished_image_model, frames_of, latents_of, scenes, walk
+from .files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, LORA, MOTION, OWN_MOTION, TEXT, WEIGHTS
 from .sampler import Settings, with_lora
 from .stages import Place
 
@@ -47,6 +50,12 @@ class WorldData:
     """Encodes captions, b n d."""
     hints: bool = False
     """Whether clips come with the silhouettes of their objects."""
+    text: str = ""
+    """Fingerprint of what encodes the captions."""
+
+    def origin(self) -> Origin:
+        """Return what the batches of a run are made from."""
+        return Origin().and_contents(code_of_demo=of_code(*CODE), text_encoder=self.text)
 
     def source(self, model: ModelPatcher, config: TrainingConfig, device: torch.device) -> Source:
         """Return the batches of a run."""
@@ -72,7 +81,8 @@ def distil_lora(request: Request, data: WorldData, place: Place) -> None:
     from ..host.training import distil_spatial_lora
 
     lora, _ = distil_spatial_lora(load_demo_model(place.weights)[0], data, request)
-    save_file({key: tensor.half() for key, tensor in lora.items()}, place.model_file(LORA))
+    with replacing(place.model_file(LORA)) as unfinished:
+        save_file({key: tensor.half() for key, tensor in lora.items()}, unfinished)
 
 
 def distil_motion(request: Request, data: WorldData, place: Place) -> None:
@@ -184,4 +194,9 @@ def run(stage: str, place: Place, steps: int) -> None:
         return walk(stage, training, config.loop, place.checkpoints)
 
     request = Request(config, SCHEDULE, stage, preview_every=0, tell=print, walk=through)
-    RECIPES[stage].train(request, WorldData(finished_image_model(place.weights).context), place)
+    RECIPES[stage].train(request, world_data(place.weights), place)
+
+
+def world_data(weights: Path = WEIGHTS) -> WorldData:
+    """Return the world, with captions as the demo model in a folder encodes them."""
+    return WorldData(finished_image_model(weights).context, text=of_files([weights / TEXT]))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The demo model itself: UNet, text encoder, codec, and the motion module that needs many steps."""
-OWN_MOTION = "motion.safetensors"
-"""The latter, within that folder."""
+UNET, TEXT, OWN_MOTION = "unet.safetensors", "text.safetensors", "motion.safetensors"
+"""The first two and the last of these, within that folder."""
 MODELS = Path(__file__).parent / "models"
 """What the host's own loaders list, in folders that are named like the host's; named below within it."""
 LORA = "loras/AnimateLCM_demo_lora.safetensors"

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..storage.atomic import replacing
 from . import world
 from .denoising import (
     ALPHAS_CUMPROD,
@@ -24,7 +25,7 @@ from .denoising import (
     train,
 )
 from .detector import masks
-from .files import LAYOUT
+from .files import LAYOUT, TEXT, UNET
 from .stages import Place
 
 
@@ -82,6 +83,7 @@ def train_layout(place: Place, steps: int) -> None:
     control_net = tiny.new_control_net(image.unet, place.seed).to(device()).requires_grad_(True).train()
     controlled = Trainable(image.unet, control=control_net)
     trained = train("layout", control_net, lambda step: layout_loss(controlled, image, place.seed, step),
-                    recipe(steps, 1e-3), place.checkpoints)
+                    recipe(steps, 1e-3), place, UNET, TEXT)
     halved = {key: weight.half().contiguous() for key, weight in trained.items()}
-    save_file({ADDITION: torch.zeros(0), **halved}, place.model_file(LAYOUT))
+    with replacing(place.model_file(LAYOUT)) as unfinished:
+        save_file({ADDITION: torch.zeros(0), **halved}, unfinished)

@@ -15,12 +15,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..storage.atomic import replacing
 from ..training import ema, lora
 from ..training.config import LoRAConfig
+from ..training.fingerprint import settings
 from ..training.loop import Stage
 from . import world
-from .denoising import device, finished_image_model, image_loss, motion_loss, recipe, walk
-from .files import OWN_MOTION, PASTEL, SWAY
+from .denoising import device, finished_image_model, image_loss, motion_loss, origin, recipe, walk
+from .files import OWN_MOTION, PASTEL, SWAY, TEXT, UNET
 from .stages import Place
 
 SHAPE = LoRAConfig(rank=8, alpha=8.0)
@@ -58,7 +60,7 @@ def train_pastel(place: Place, steps: int) -> None:
     names = {name.removeprefix("unet."): diffusers for name, diffusers in names.items()}
     lora.inject(image.unet, names, SHAPE, place.seed)
     trained = _train("pastel", image.unet, lambda step: image_loss(image, place.seed, step, style=pastel), steps,
-                     place.checkpoints)
+                     place, UNET, TEXT)
     _write(lora.export(trained, names, SHAPE), place.model_file(PASTEL))
 
 
@@ -76,20 +78,24 @@ def train_sway(place: Place, steps: int) -> None:
     lora.replace_layers(network.requires_grad_(False).to(device()), layers, SHAPE, place.seed)
     options = run_options(network, image.unet, world.FRAMES)
     trained = _train("sway", network, lambda step: motion_loss(image, options, place.seed, step, render=swaying), steps,
-                     place.checkpoints)
+                     place, UNET, TEXT, OWN_MOTION)
     _write(export(trained), place.model_file(SWAY))
 
 
-def _train(name: str, network: nn.Module, loss: Callable[[int], Tensor], steps: int, folder: Path) -> dict[str, Tensor]:
+def _train(name: str, network: nn.Module, loss: Callable[[int], Tensor], steps: int, place: Place, *needed: str
+           ) -> dict[str, Tensor]:
     """Train the LoRA layers of `network`; return their averaged weights."""
     network.requires_grad_(False)
     layers = {key: p.requires_grad_(True) for key, p in network.named_parameters()
               if key.endswith((".down.weight", ".up.weight"))}
     config = recipe(steps, 2e-3, 0.99)
-    stage = Stage(name, layers, loss, layers, ema.copies(layers))
-    walk(name, stage, config, folder)
+    shape = {f"LoRA's {name}": value for name, value in settings(SHAPE).items()}
+    stage = Stage(name, layers, loss, layers, ema.copies(layers),
+                  origin=origin(place, *needed).and_settings(shape))
+    walk(name, stage, config, place.checkpoints)
     return stage.average
 
 
 def _write(tensors: dict[str, Tensor], path: Path) -> None:
-    save_file({key: tensor.half().contiguous() for key, tensor in tensors.items()}, path)
+    with replacing(path) as unfinished:
+        save_file({key: tensor.half().contiguous() for key, tensor in tensors.items()}, unfinished)

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..storage.atomic import replacing
 from ..training.seeds import seeded
 from . import distil, layout, styles, world
 from .codec import SCALE, Codec, encode
@@ -36,15 +37,15 @@ from .denoising import (
     scenes,
     train,
 )
-from .files import OWN_MOTION
+from .files import OWN_MOTION, TEXT, UNET
 from .stages import Place, arguments
 
 
 def write_weights(folder: Path, name: str, weights: dict[str, Tensor]) -> None:
     """Store the weights in half precision."""
-    folder.mkdir(parents=True, exist_ok=True)
     halved = {key: value.half().contiguous() for key, value in weights.items()}
-    save_file(halved, folder / f"{name}.safetensors")
+    with replacing(folder / f"{name}.safetensors") as unfinished:
+        save_file(halved, unfinished)
 
 
 def codec_loss(codec: Codec, seed: int, step: int, batch: int = 8) -> Tensor:
@@ -61,7 +62,7 @@ def train_codec(place: Place, steps: int) -> None:
     with seeded(place.seed):
         codec = Codec().to(device())
     trained = train("codec", codec, lambda step: codec_loss(codec, place.seed, step), recipe(steps, 2e-3, 0.995),
-                    place.checkpoints)
+                    place)
     write_weights(place.weights, "codec", trained)
 
 
@@ -71,7 +72,7 @@ def train_image(place: Place, steps: int) -> None:
     model = ImageModel(tiny.new_unet(place.seed), tiny.new_text_model(place.seed), tiny.tokenise)
     model.to(device()).requires_grad_(True).train()
     trained = train("image", model, lambda step: image_loss(model, place.seed, step), recipe(steps, 1e-3),
-                    place.checkpoints)
+                    place)
     for part in ("unet", "text"):
         write_weights(place.weights, part, {name.removeprefix(f"{part}."): weight
                                             for name, weight in trained.items() if name.startswith(f"{part}.")})
@@ -92,7 +93,7 @@ def train_motion(place: Place, steps: int) -> None:
     network.to(device())
     options = run_options(network, image.unet, world.FRAMES)
     trained = train("motion", network, lambda step: motion_loss(image, options, place.seed, step),
-                    recipe(steps, 1e-3), place.checkpoints)
+                    recipe(steps, 1e-3), place, UNET, TEXT)
     trained = {name: weight.half() for name, weight in trained.items()}
     write_motion_file(place.weights / OWN_MOTION, trained, family="AnimateDiff", schedule="AnimateDiff",
                       config=tiny.MOTION_CONFIG)

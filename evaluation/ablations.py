@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from ..demo import denoising, world
-from ..demo.denoising import finished_image_model, walk
-from ..demo.distil import SCHEDULE, WorldData, settings, write_half
+from ..demo.denoising import walk
+from ..demo.distil import SCHEDULE, settings, world_data, write_half
 from ..demo.files import LORA, MODELS
 from ..demo.sampler import Parts
+from ..storage.atomic import replacing
 from ..training.config import INITS, TrainingConfig
 from ..training.loop import Stage
 from .methods import Method, ours
@@ -21,8 +22,8 @@ from .methods import Method, ours
 if TYPE_CHECKING:
     from ..host.training import Request
 
-SOURCES = (Path(world.__file__), Path(denoising.__file__), Path(__file__))
-"""Where it is said what the ablations are trained on, and how."""
+CODE = "evaluation/ablations.py"
+"""Where it is said how the ablations are trained, beside the rooms that do it."""
 SEED = 0
 DIRECT_RATE = 1e-3
 """Learning rate where LoRA and motion module are trained at once: between those of the two stages, 2e-3 and 5e-4."""
@@ -84,12 +85,14 @@ def motion_modules(run: Run, marks: tuple[int, ...], folder: Path, lora: Path | 
         path = folder / f"{run.name}-{mark}.safetensors"
         own = lora or path.with_stem(f"{path.stem}-lora")
         if not path.is_file():
-            request = _request("t2v", run.name, mark, folder, run.rate).distilling(run.init, run.decoupled)
+            # Its own checkpoint: that of a run to a later mark may be past this one.
+            name = f"{run.name}-to-{marks[-1]}"
+            request = _request("t2v", name, mark, folder, run.rate).distilling(run.init, run.decoupled)
             given = None if lora is None else {key: tensor.float() for key, tensor in load_file(lora).items()}
             teacher = load_motion(motion_path(EMBEDDED))
-            motion, trained, _ = distil_motion_module(load_demo_model()[0], teacher, given, _data(), request)
+            motion, trained, _ = distil_motion_module(load_demo_model()[0], teacher, given, world_data(), request)
             if lora is None:
-                save_file(trained, own)
+                _write(trained, own)
             write_half(motion, path)
         yield mark, Parts(path, (own,))
 
@@ -100,17 +103,19 @@ def _spatial_lora(folder: Path, steps: int) -> Path:
 
     path = folder / f"decoupled-{steps}-lora.safetensors"
     if not path.is_file():
-        lora, _ = distil_spatial_lora(load_demo_model()[0], _data(), _request("lora", "decoupled-lora", steps, folder))
-        save_file(lora, path)
+        request = _request("lora", path.stem, steps, folder)
+        lora, _ = distil_spatial_lora(load_demo_model()[0], world_data(), request)
+        _write(lora, path)
     return path
+
+
+def _write(lora: dict[str, Tensor], path: Path) -> None:
+    with replacing(path) as unfinished:
+        save_file(lora, unfinished)
 
 
 def _method(name: str, parts: Parts) -> Method:
     return replace(ours(parts), name=name, steps=(4,))
-
-
-def _data() -> WorldData:
-    return WorldData(finished_image_model().context)
 
 
 def _request(stage: str, name: str, steps: int, folder: Path, rate: float | None = None) -> Request:

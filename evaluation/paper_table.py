@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 from ..demo.sampler import DISTILLED, Parts
+from ..storage.atomic import write_text
 from .methods import compared, ours
 from .page import PAGE
 from .report import plain
@@ -48,7 +49,7 @@ def main() -> None:
     text = "\n\n".join(section.markdown() for section in made.values())
     page = PAGE.format(seeds=plan.seeds, prompts=plan.prompts, search_prompts=plan.search_prompts, sections=text,
                        ablation_steps=plan.ablation_steps, clips=plan.seeds * plan.prompts, last=plan.seeds - 1)
-    (plan.docs / "paper-table.md").write_text(page.rstrip() + "\n", encoding="utf-8")
+    write_text(plan.docs / "paper-table.md", page.rstrip() + "\n")
     figures = {name: {"rows": [plain(row) for row in section.rows], **section.claims}
                for name, section in made.items()}
     print(text, json.dumps({**figures, "seeds": plan.seeds, "prompts": plan.prompts}, allow_nan=False), sep="\n")

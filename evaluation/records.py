@@ -6,6 +6,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from ..storage.atomic import write_text
+from ..storage.locks import held
+
 
 def continued(record: Path, count: int, measure: Callable[[int], dict]) -> list[dict]:
     """Return the first `count` lines of a record, those that it lacks measured and written to it.
@@ -13,14 +16,17 @@ def continued(record: Path, count: int, measure: Callable[[int], dict]) -> list[
     Args:
         record: A file, which need not be there; a line that a kill cut short is measured again.
         measure: From a line's number to what it says.
+
+    Raises:
+        HeldError: Another process measures for the same record: the place of a line is the number of its clip.
     """
-    record.parent.mkdir(parents=True, exist_ok=True)
-    lines = _complete_lines(record)
-    with record.open("a", encoding="utf-8") as file:
-        for number in range(len(lines), count):
-            lines.append(json.dumps(measure(number)))
-            file.write(lines[-1] + "\n")
-            file.flush()
+    with held(record):
+        lines = _complete_lines(record)
+        with record.open("a", encoding="utf-8") as file:
+            for number in range(len(lines), count):
+                lines.append(json.dumps(measure(number)))
+                file.write(lines[-1] + "\n")
+                file.flush()
     return [json.loads(line) for line in lines[:count]]
 
 
@@ -30,5 +36,5 @@ def _complete_lines(record: Path) -> list[str]:
     text = record.read_text(encoding="utf-8")
     complete = text[:text.rfind("\n") + 1]
     if complete != text:
-        record.write_text(complete, encoding="utf-8")
+        write_text(record, complete)
     return complete.splitlines()

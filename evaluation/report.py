@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..storage.atomic import replacing
 from .intervals import Estimate
 
 FIGURES = {"frechet": "Fréchet distance", "obedience": "obedience", "colour": "colour", "shape": "shape",
@@ -101,5 +102,5 @@ def _draw(lines: Mapping[str, Sequence[tuple[int, Mapping[str, Estimate]]]], lev
         axes.set_xticks(places, labels=[str(place) for place in places], minor=False)
         axes.minorticks_off()
     axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, dpi=110, format="png")

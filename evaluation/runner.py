@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from pathlib import Path
 from statistics import fmean
 
+import comfyui_version
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
@@ -15,17 +16,18 @@ from tqdm import tqdm
 from ..demo import layout, styles, world
 from ..demo.files import WEIGHTS
 from ..demo.sampler import DemoSampler, Settings
+from ..storage.atomic import replacing
+from ..training import fingerprint
 from .frechet import Reference
 from .measure import Figures, measure_run, noise_seed, scenes, sum_up, world_reference
 from .methods import Method, teacher
 from .records import continued
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("demo/world.py", "demo/detector.py", "demo/codec.py", "demo/vocabulary.py", "demo/sampler.py",
-           "demo/layout.py", "demo/styles.py", "evaluation/features.py", "evaluation/motion.py",
-           "evaluation/measure.py")
-"""Where the world is described and how it is measured; what was measured with others is measured again."""
-
+ROOMS = ("demo", "host", "motion", "samplers", "training")
+"""The code that makes a clip, or a file that clips are made with."""
+MEASURED = ("evaluation/features.py", "evaluation/motion.py", "evaluation/measure.py")
+"""The code that measures one. What was measured with another is measured again, as is what other rooms made."""
 OWN = tuple(WEIGHTS / f"{name}.safetensors" for name in ("unet", "text", "codec", "motion"))
 """The demo model's files."""
 RECENT = 64
@@ -78,10 +80,8 @@ class Runner:
             self._show(guided, steps, cfg, seed)
             settings = Settings(steps, cfg, guided.sampler, guided.scheduler)
             clip = self.clip(guided, scene, seed, settings)
-            path.parent.mkdir(exist_ok=True)
-            part = path.with_suffix(".part")
-            save_file({"clip": clip.contiguous()}, part)
-            part.replace(path)
+            with replacing(path) as unfinished:
+                save_file({"clip": clip.contiguous()}, unfinished)
         return load_file(path)["clip"]
 
     def _sampled(self, method: Method, scene: world.Scene, seed: int, settings: Settings) -> Tensor:
@@ -107,17 +107,19 @@ def sampled(sampler: DemoSampler, method: Method, scene: world.Scene, seed: int,
 
 
 def digest(method: Method | None) -> str:
-    """Return a name for all that a record depends on: weights, settings, the world and how it is measured."""
-    files, settings = [ROOT / name for name in SOURCES], "world"
-    if method is not None:
-        files = [*files, *OWN, *method.parts.files]
-        settings = f"{method.sampler} {method.scheduler} {method.follows} {method.pastel}"
-    return fingerprint(settings, files)
+    """Return a name for all that a record depends on: weights, settings, the code, and how clips are measured."""
+    if method is None:
+        return evidence("world", [], *MEASURED)
+    settings = f"{method.sampler} {method.scheduler} {method.follows} {method.pastel}"
+    return evidence(settings, [*OWN, *method.parts.files], *MEASURED)
 
 
-def fingerprint(settings: str, files: Iterable[Path]) -> str:
-    """Return a name for settings and the contents of files."""
-    found = hashlib.sha256(settings.encode())
-    for path in files:
-        found.update(path.read_bytes())
-    return found.hexdigest()[:12]
+def evidence(settings: str, files: Iterable[Path], *code: str) -> str:
+    """Return a name for settings, the contents of files, the code of the rooms, and what computes.
+
+    Args:
+        code: Further files of the code.
+    """
+    computes = str(torch.__version__), comfyui_version.__version__
+    return fingerprint.digest(settings, fingerprint.of_files(files), fingerprint.of_code(*ROOMS, *code, root=ROOT),
+                              computes)[:12]

@@ -18,7 +18,7 @@ from .intervals import estimate
 from .measure import Figures, scenes
 from .methods import Method, adapted, compared, ours, personalised
 from .report import FIGURES, Row, Section, plot, plot_training
-from .runner import OWN, Runner, fingerprint
+from .runner import OWN, Runner, evidence
 
 SEARCH_SEED = 99
 """Prompts that guidance is chosen on; no figure of the table comes from them."""
@@ -71,7 +71,7 @@ class Plan:
     @property
     def trained(self) -> Path:
         """Return where the ablations' weights go: they depend on the teacher's, on the spatial LoRA, and on how."""
-        return self.run.folder / "trained" / fingerprint(ablations.recipes(), [*OWN, MODELS / LORA, *ablations.SOURCES])
+        return self.run.folder / "trained" / evidence(ablations.recipes(), [*OWN, MODELS / LORA], ablations.CODE)
 
 
 def row(name: str, steps: int | None, cfg: float | None, runs: list[Figures]) -> Row:

@@ -7,6 +7,7 @@ of our own with the whole weights, and what was given stays as it is, bit for bi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import comfy.model_management
@@ -20,9 +21,11 @@ from comfy.model_patcher import ModelPatcher
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..storage.atomic import replacing
 from ..training.stages import adaptation_stage
 from .dataset import Data
 from .motion import LoadedMotion
+from .origins import of_control
 from .trainable import UNET, attending, weights_of
 from .training import Request, prepare, run_stage, training
 
@@ -53,6 +56,7 @@ def adapt_control_net(model: ModelPatcher, motion: LoadedMotion | None, control:
     check_kind(control)
     with training():
         setting = prepare(model, motion, data, request)
+        setting = replace(setting, origin=setting.origin.and_contents(ControlNet=of_control(control)))
         setting.model.control = attending(_network(model, whole_weights(control, model), setting.empty.device))
         stage = adaptation_stage(setting, (PREFIX,))
         losses = run_stage(stage, setting, request, model)
@@ -153,4 +157,5 @@ def write_control_net(control: ControlBase, path: Path) -> None:
         dtype = control.control_model.dtype
         weights = {FILE_PREFIX + key: weight.to(dtype)
                    for key, weight in weights_of(control.control_model_wrapped).items()}
-    save_file({key: weight.cpu().contiguous() for key, weight in weights.items()}, path)
+    with replacing(path) as unfinished:
+        save_file({key: weight.cpu().contiguous() for key, weight in weights.items()}, unfinished)

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from ..training.config import TrainingConfig
 from ..training.draws import Source
+from ..training.fingerprint import digest, of_tensors
 from ..training.finite import is_finite
 from ..training.latents import LatentSource, join
+from ..training.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,13 @@ class Data:
     def empty(self) -> Tensor:
         """Return the encoded empty caption, 1 n d."""
         return join([_context(self.negative, "the empty caption")])
+
+    def origin(self) -> Origin:
+        """Return what the batches of a run are made from: all that is in the lists, in their order."""
+        lists = ([item["samples"] for item in self.latents],
+                 [_context(item) for item in (*self.positive, self.negative)], self.hints or [])
+        return Origin().and_contents(data=digest(*(
+            of_tensors({f"{number:09}": tensor for number, tensor in enumerate(tensors)}) for tensors in lists)))
 
 
 def _samples(latent: dict, what: str, channels: int) -> Tensor:

@@ -15,12 +15,15 @@ from torch import Tensor
 
 from ..demo.files import WEIGHTS
 from ..samplers.schedules import SCHEDULES
+from ..storage.atomic import replacing
 from ..training.cache import CachedClips, Encoders
 from ..training.config import TrainingConfig
 from ..training.data import sha256
 from ..training.draws import Source
+from ..training.fingerprint import digest, of_code, settings
 from ..training.loop import Stage
-from ..training.options import OptionError, Plan
+from ..training.options import TRAINED_ALONG, OptionError, Plan
+from ..training.origin import Origin
 from .control_nets import adapt_control_net, write_control_net
 from .folders import EMBEDDED, motion_path
 from .motion import LoadedMotion, load_motion
@@ -30,6 +33,8 @@ from .training import Request, distil_motion_module, distil_spatial_lora, train_
 from .weights import WeightsError, load_checkpoint, load_control_net, read_lora
 
 DEMO = "demo"
+CUTTING = ("training/cache.py", "training/clips.py", "training/data.py")
+"""The code that decides what is shown of a folder's files, and in which order."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,14 @@ class CachedData:
         """Return the encoded empty caption, 1 n d."""
         return self.clips.context([""])
 
+    def origin(self) -> Origin:
+        """Return what the batches of a run are made from: the files, how they are cut, and what encodes them."""
+        clips = self.clips
+        items = [(item.digest, item.hint_digest, item.caption) for item in clips.folder.items]
+        how = settings(clips.clip_settings, "clips.") | settings(clips.settings, "views.")
+        return Origin(how).and_contents(
+            data=digest(items, of_code(*CUTTING)), text_encoder_or_VAE=digest(clips.frames_id, clips.text_id))
+
 
 def load(name: str) -> Loaded:
     """Load a checkpoint by its path, or the demo model.
@@ -87,8 +100,8 @@ def load(name: str) -> Loaded:
 
 
 def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage, TrainingConfig], list[float]],
-          tell: Callable[[str], None]) -> Callable[[Path], Path]:
-    """Run the plan's stage, and return what writes the result next to a path without suffix.
+          tell: Callable[[str], None]) -> Callable[[Path], list[Path]]:
+    """Run the plan's stage, and return what writes the result, from a path without suffix to the files.
 
     Args:
         walk: Runs the loop.
@@ -125,22 +138,28 @@ def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage,
         trained, _ = train_image_encoder(loaded.model, motion, True, data, request)
         return lambda path: _write_motion(path, trained)
     trained, lora, _ = distil_motion_module(loaded.model, motion, lora, data, request)
-    return lambda path: _write_motion(path, trained)
+    if plan.config.distillation.decoupled:
+        return lambda path: _write_motion(path, trained)
+    return lambda path: [*_write_motion(path, trained), *_write_lora(Path(f"{path}{TRAINED_ALONG}"), lora)]
 
 
-def _write_control_net(path: Path, control: ControlBase) -> Path:
-    file = path.with_suffix(".safetensors")
-    write_control_net(control, file)
-    return file
+def _weights_file(path: Path) -> Path:
+    # Not with_suffix: what follows the last dot of a name is part of it.
+    return path.with_name(f"{path.name}.safetensors")
 
 
-def _write_lora(path: Path, lora: dict[str, Tensor]) -> Path:
-    file = path.with_suffix(".safetensors")
-    save_file(lora, file)
-    return file
+def _write_control_net(path: Path, control: ControlBase) -> list[Path]:
+    write_control_net(control, file := _weights_file(path))
+    return [file]
 
 
-def _write_motion(path: Path, motion: LoadedMotion) -> Path:
-    file = path.with_suffix(".safetensors")
+def _write_lora(path: Path, lora: dict[str, Tensor]) -> list[Path]:
+    with replacing(file := _weights_file(path)) as unfinished:
+        save_file(lora, unfinished)
+    return [file]
+
+
+def _write_motion(path: Path, motion: LoadedMotion) -> list[Path]:
+    file = _weights_file(path)
     write_motion(replace(motion, name=file.name), file)
-    return file
+    return [file]

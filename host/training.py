@@ -22,14 +22,16 @@ from ..samplers.schedules import SCHEDULES
 from ..training.checkpoints import history
 from ..training.config import PRESETS, TrainingConfig
 from ..training.draws import Examples
+from ..training.fingerprint import of_tensors, settings
 from ..training.latents import LatentSource
-from ..training.loop import DTYPES, Report, Stage, train
+from ..training.loop import DTYPES, Report, Stage, nothing_left, train
 from ..training.lora import export, fill, inject, read
 from ..training.memory import estimate
 from ..training.seeds import seeded
 from ..training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
 from .dataset import Data
 from .motion import LoadedMotion
+from .origins import with_parts
 from .patchers import held, layers_in
 from .previews import preview
 from .trainable import diffusion, layer_names, positions_of, trainable
@@ -125,6 +127,7 @@ def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[s
     with training():
         names, setting, shape = layer_names(model), prepare(model, motion, data, request), request.config.lora
         if lora is not None:
+            setting = replace(setting, origin=setting.origin.and_contents(LoRA=of_tensors(lora)))
             weights, shape = read(lora, names)
             inject(setting.model, {layer: names[layer] for layer in _layers(weights)}, shape)
             fill(setting.model, weights)
@@ -154,6 +157,7 @@ def train_image_encoder(model: ModelPatcher, motion: LoadedMotion, with_motion: 
         setting = replace(setting, source=_with_reference(setting.source))
         if setting.model.encoder is None:
             setting.model.encoder = _new_encoder(motion, request.config.seed, setting.empty.device)
+        setting = replace(setting, origin=setting.origin.and_settings({"with_motion": with_motion}))
         stage = adaptation_stage(setting, ("encoder.", "motion.") if with_motion else ("encoder.",))
         losses = run_stage(stage, setting, request, model)
         return _finished(motion, stage, request), losses
@@ -196,7 +200,9 @@ def prepare(model: ModelPatcher, motion: LoadedMotion | None, data: Data, reques
     comfy.model_management.unload_all_models()
     own = trainable(model, motion, DTYPES[config.loop.precision], device, config.gradient_checkpointing)
     largest = source.largest() if isinstance(source, LatentSource) else 0
-    return Setting(own, source, data.empty().to(device), diffusion(model, schedule, device), config, largest)
+    made_from = data.origin().and_settings({"schedule": request.schedule, **settings(config)})
+    return Setting(own, source, data.empty().to(device), diffusion(model, schedule, device), config, largest,
+                   with_parts(made_from, model, motion))
 
 
 def checkpoint_path(name: str) -> Path:
@@ -237,6 +243,8 @@ def run_stage(stage: Stage, setting: Setting, request: Request, model: ModelPatc
             pace = (time.monotonic() - begun) / (len(losses) - before)
             request.tell(_line(report, losses[-SMOOTHED:], config.steps, pace))
             comfy.model_management.throw_exception_if_processing_interrupted()
+    if len(losses) == before:
+        request.tell(nothing_left(config))
     return losses
 
 

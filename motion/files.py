@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Size, Tensor
 
+from ..storage.atomic import replacing
 from .checks import FLOATS, check_finite, check_shapes
 from .containers import join_names, read_tensors
 from .errors import AGAIN, MotionFileError, short, some
@@ -116,6 +116,7 @@ def write_motion_file(
 
     Raises:
         MotionFileError: The weights do not fit the configuration, or are not finite.
+        WriteError: The system could not write it.
     """
     path = Path(path)
     try:
@@ -130,12 +131,8 @@ def write_motion_file(
     facts = {"family": family, "schedule": schedule, "heads": config.heads, "max_frames": config.max_frames,
              "mid_block": config.mid_block}
     metadata = {"format": "pt"} | {METADATA + name: str(value) for name, value in facts.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(tensors, temporary, metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as unfinished:
+        save_file(tensors, unfinished, metadata)
 
 
 def _read(path: Path) -> MotionFile:

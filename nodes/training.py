@@ -37,7 +37,8 @@ def run_inputs(default_name: str, schedule: str) -> list[io.Input]:
         io.String.Input(
             "name", default=default_name,
             tooltip="Name of the run. Its checkpoint is output/training/<name>.pt; a run of the same name goes on from "
-                    "it, also after an interrupt. Recommended: a new name for new settings."),
+                    "it, also after an interrupt. Other data, models or settings are refused under the same name. "
+                    "Recommended: a new name for each of them."),
         io.Combo.Input(
             "preset", options=list(PRESETS), default="sd15-24gb",
             tooltip="Batch, rates and precision. 'sd15-24gb' is recommended for one GPU of 24 GB, 'sd15-80gb' for a "
@@ -45,7 +46,7 @@ def run_inputs(default_name: str, schedule: str) -> list[io.Input]:
         io.Int.Input(
             "steps", default=0, min=0, max=MOST,
             tooltip="Steps in all, those before a resume included; 0 to 1,000,000. 0 takes the preset's, which is "
-                    "recommended; a few hundred already show whether it works."),
+                    "recommended; a few hundred already show whether it works. More than before go on from there."),
         io.Float.Input(
             "learning_rate", default=0.0, min=0.0, max=1.0, step=0.000001, round=0.0000001,
             tooltip="Rate of the optimiser (AdamW), 0 to 1, without unit. 0 takes the preset's, which is recommended; "

@@ -9,19 +9,20 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "node_helpers", "nodes", "server"}
 """Top-level modules of ComfyUI."""
 MAY_IMPORT = {
-    "motion": {"motion"},
+    "storage": set(),
+    "motion": {"motion", "storage"},
     "samplers": {"samplers"},
     "keyframes": {"keyframes"},
-    "training": {"training", "motion", "samplers"},
+    "training": {"training", "motion", "samplers", "storage"},
     "client": {"client"},
-    "host": {"host", "motion", "samplers", "training", "keyframes", "demo", *HOST},
+    "host": {"host", "motion", "samplers", "training", "keyframes", "demo", "storage", *HOST},
     "nodes": {"nodes", "host", "motion", "samplers", "training", "keyframes", "comfy_api"},
     # Command lines run the whole pack inside a host.
-    "evaluation": {"evaluation", "demo", "host", "samplers", "training", "comfy"},
-    "demo": {"demo", "host", "motion", "samplers", "training", "comfy"},
+    "evaluation": {"evaluation", "demo", "host", "samplers", "training", "storage", "comfy"},
+    "demo": {"demo", "host", "motion", "samplers", "training", "storage", "comfy"},
 }
 """What each package may import of the pack and of the host."""
-PURE = {"motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"}, "keyframes": {"torch"},
+PURE = {"storage": set(), "motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"}, "keyframes": {"torch"},
         "training": {"torch", "safetensors", "av", "kornia", "tomli"}}
 """The only libraries of the packages that are pure torch."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,3 +63,39 @@ def test_the_processes_compute_where_the_host_does(train, monkeypatch, tmp_path,
     monkeypatch.setattr(args, "cpu", cpu)
     with pytest.raises(LookupError, match="far enough"):
         train.run(plan({"stage": "image", "data": str(tmp_path)}), log=False)
+
+
+class Accelerator:
+    """What the walk asks of accelerate, for one process."""
+
+    process_index, num_processes, is_main_process, device = 0, 1, True, "cpu"
+
+    def __init__(self):
+        self.said = []
+
+    def log(self, figures, step):
+        pass
+
+    def print(self, text, flush=False):
+        self.said.append(text)
+
+
+def test_a_finished_run_says_so_and_another_one_of_its_name_is_refused(train, tmp_path):
+    from animatelcm.tests.training import toys
+    from animatelcm.training.checkpoints import CheckpointError
+    from animatelcm.training.config import LoopConfig
+    from animatelcm.training.decisions import Together
+    from animatelcm.training.options import plan
+    from animatelcm.training.stages import motion_stage
+
+    setting = toys.setting("motion", loop=LoopConfig(steps=2, learning_rate=1e-2))
+    config = setting.config
+    asked = plan({"stage": "motion", "data": "clips", "preset": "tiny", "output": str(tmp_path), "name": "cats.v1"})
+    first, again = Accelerator(), Accelerator()
+    assert len(train.walk(motion_stage(setting), config, asked, first, Together())) == len(first.said) == 2
+    assert train.walk(motion_stage(toys.setting("motion")), config, asked, again, Together()) == []
+    assert again.said[0].startswith("all 2 steps are done already; nothing was trained")
+    assert [path.name for path in tmp_path.iterdir()] == ["cats.v1.pt"]
+    other = replace(config, loop=replace(config.loop, learning_rate=2e-2))
+    with pytest.raises(CheckpointError, match="cats.v1.pt belongs to another training: learning_rate 0.02, was 0.01"):
+        train.walk(motion_stage(toys.setting("motion")), other, asked, again, Together())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..storage.atomic import replacing
 from .clips import ClipSettings, DataError, read_clip
 from .data import Folder, Item, picks
 from .draws import Examples, Source
@@ -176,20 +176,9 @@ def _checked(value: Tensor, what: str) -> Tensor:
 
 
 def _write(path: Path, value: Tensor) -> None:
-    """Write a file of the cache whole or not at all.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
+    """Write a file of the cache whole or not at all."""
+    with replacing(path) as unfinished:
         save_file({"value": value.detach().cpu().contiguous()}, unfinished)
-        os.replace(unfinished, path)
-    except (OSError, SafetensorError) as error:
-        raise OSError(f"{path} cannot be written: {error}. The disk may be full") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _is_there(path: Path) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from ..storage.atomic import replacing
+from .origin import Origin
 
 
 class CheckpointError(ValueError):
@@ -15,14 +17,14 @@ class CheckpointError(ValueError):
 
 
 def save(path: Path, state: Mapping) -> None:
-    """Write `state` so that the file is always a whole checkpoint, the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    try:
-        torch.save(dict(state), unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Write `state` so that the file is always a whole checkpoint, the old one or the new one.
+
+    Raises:
+        WriteError: The system could not write it, such as where the disk is full.
+    """
+    # Through a file of Python's, which keeps what the system said: torch's own has only "unexpected pos" left of it.
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        torch.save(dict(state), file)
 
 
 def load(path: Path, device: torch.device, mmap: bool = False) -> dict:
@@ -48,6 +50,29 @@ def history(path: Path) -> list[float]:
     return list(load(path, torch.device("cpu"), mmap=True).get("losses", [])) if path.exists() else []
 
 
+def check(path: Path, state: Mapping, own: Origin, steps: int) -> None:
+    """Check that a checkpoint is one of this run.
+
+    Args:
+        own: What this run is made from.
+        steps: That it is to have.
+
+    Raises:
+        CheckpointError: It is another's, or has more steps; the message says what differs.
+    """
+    if "origin" not in state:
+        raise CheckpointError(
+            f"{path.name} was written by an older version of this pack, which did not note what it was trained on and "
+            "how, so that nothing shows whether it belongs to this run. Choose another name, or remove the file to "
+            "start anew")
+    if found := own.differences(Origin(**state["origin"]), state["step"]):
+        raise CheckpointError(f"{path.name} belongs to another training: {'; '.join(found)}. Go on with what it was "
+                              "begun with, or choose another name")
+    if state["step"] > steps:
+        raise CheckpointError(f"{path.name} has {state['step']} steps behind it, and {steps} are asked for. Ask for "
+                              f"{state['step']} or more, or choose another name")
+
+
 @torch.no_grad()
 def fill(path: Path, what: str, weights: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
     """Copy a checkpoint's tensors into `weights`, in place.
@@ -60,6 +85,6 @@ def fill(path: Path, what: str, weights: Mapping[str, Tensor], stored: Mapping[s
     if differing:
         raise CheckpointError(
             f"{path.name} belongs to another training: its {what} differs in {len(differing)} tensors, such as "
-            f"{sorted(differing)[0]}. Go on with the settings it was begun with, or choose another name")
+            f"{sorted(differing)[0]}. Go on with what it was begun with, or choose another name")
     for name, weight in weights.items():
         weight.copy_(stored[name])

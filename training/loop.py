@@ -9,16 +9,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ..storage.atomic import remove_unfinished
+from ..storage.locks import held
 from . import checkpoints, ema
 from .config import LoopConfig
 from .decisions import Average, Together
+from .fingerprint import METHOD, of_code, settings
 from .finite import are_finite
+from .origin import Origin
 
 WATCHED = 100
 """Steps over which the loss is smoothed to see where it goes."""
@@ -48,6 +53,10 @@ class Stage:
     """Their average, with the same names; the loop changes it in place."""
     teacher: dict[str, Tensor] = field(default_factory=dict)
     """Weights of a teacher, where they are others; the loop only knows that they take memory."""
+    origin: Origin = Origin()
+    """What decides the result beside the loop: a checkpoint of another one is refused."""
+    processes: int = 1
+    """By how many the batches of a step are shared."""
 
 
 @dataclass(frozen=True)
@@ -105,15 +114,44 @@ def train(
         DivergenceError: Loss, gradient or weights are not finite, or the loss grows without end; the last checkpoint is
             left as it was.
         CheckpointError: The checkpoint belongs to another run.
+        HeldError: Another process is at a run of this checkpoint.
+        WriteError: A checkpoint could not be written; the last one is as it was.
         StoppedElsewhere: Another process stopped.
     """
     together = synchronise if isinstance(synchronise, Together) else Together(synchronise, _device(stage))
     try:
-        yield from _steps(stage, config, checkpoint, together, writes)
-        together.decide()
+        with _alone(checkpoint if writes else None):
+            yield from _steps(stage, config, checkpoint, together, writes)
+            together.decide()
     except BaseException as reason:
         together.leave(reason)
         raise
+
+
+@contextmanager
+def _alone(checkpoint: Path | None) -> Generator[None, None, None]:
+    """Keep other runs from a checkpoint, and clear what a killed one left beside it."""
+    if checkpoint is None:
+        yield
+        return
+    with held(checkpoint):
+        remove_unfinished(checkpoint)
+        yield
+
+
+def nothing_left(config: LoopConfig) -> str:
+    """Say that a run gave no report, since its checkpoint has all steps."""
+    more = "set more steps, or " if config.rate == "constant" else ""
+    return (f"all {config.steps} steps are done already; nothing was trained, and the result is that of the "
+            f"checkpoint. To train, {more}choose another name")
+
+
+def origin(stage: Stage, config: LoopConfig) -> Origin:
+    """Return all that decides the weights of a run."""
+    own = settings(config)
+    # So many in one process, or a part of them in each of several: the result is the same.
+    own["batches of a step"] = own.pop("accumulation") * stage.processes
+    return stage.origin.and_settings(own).and_contents(method=of_code(*METHOD))
 
 
 def _steps(stage: Stage, config: LoopConfig, checkpoint: Path | None, together: Together, writes: bool
@@ -180,6 +218,7 @@ class _Trainer:
         self.parameters = list(stage.parameters.values())
         self.device = self.parameters[0].device
         self.finished, self.losses = 0, []
+        self.origin = origin(stage, config)
         # While it is, the weights are those of no step.
         self.changing = False
         self.left_out = 0
@@ -268,6 +307,7 @@ class _Trainer:
     def resume(self, checkpoint: Path) -> int:
         """Take everything from the checkpoint; return the steps that it has finished."""
         state = checkpoints.load(checkpoint, self.device)
+        checkpoints.check(checkpoint, state, self.origin, self.config.steps)
         checkpoints.fill(checkpoint, "network", self.stage.parameters, state["network"])
         checkpoints.fill(checkpoint, "average", self.stage.average, state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -285,7 +325,7 @@ class _Trainer:
         if checkpoint is not None and writes:
             state = {"step": step, "network": {name: p.detach() for name, p in self.stage.parameters.items()},
                      "average": self.stage.average, "optimiser": self.optimiser.state_dict(),
-                     "losses": self.losses}
+                     "losses": self.losses, "origin": self.origin.plain()}
             if self.scaler.is_enabled():
                 state["scaler"] = self.scaler.state_dict()
             checkpoints.save(checkpoint, state)

@@ -51,6 +51,10 @@ class RunOptions:
     """Folder of the checkpoint, the result, the cache and the log."""
 
     def __post_init__(self) -> None:
+        outside = Path(self.name).is_absolute() or ".." in Path(self.name).parts
+        if outside or not self.name.strip() or self.name.endswith(TRAINED_ALONG):
+            raise OptionError(f"name is {self.name!r}; expected a plain name, such as my_training, that does not end "
+                              f"in {TRAINED_ALONG}")
         if self.control_net is not None and self.stage != "adapt":
             raise OptionError(f"control_net is given and stage is {self.stage!r}; expected the stage adapt")
         for name, value, known in (("stage", self.stage, STAGES), ("preset", self.preset, tuple(PRESETS))):
@@ -60,6 +64,8 @@ class RunOptions:
             raise OptionError("lora is given, and the image stage makes one; leave it out, or merge it into the model")
 
 
+TRAINED_ALONG = ".lora"
+"""What the name of a LoRA has, before its suffix, that was trained along with the motion module of that name."""
 TABLES = ("clips", "views", "training", "loop", "distillation", "lora_shape")
 
 

@@ -22,7 +22,8 @@ def batch_number(number: int, accumulation: int, rank: int, processes: int) -> i
 
 def shared(stage: Stage, accumulation: int, rank: int, processes: int) -> Stage:
     """Return the stage with the losses of one process's batches."""
-    return replace(stage, loss=lambda number: stage.loss(batch_number(number, accumulation, rank, processes)))
+    return replace(stage, processes=processes,
+                   loss=lambda number: stage.loss(batch_number(number, accumulation, rank, processes)))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from .draws import Source, draw
 from .finite import check_parameters
 from .loop import Stage
 from .losses import distillation_loss, teacher_free_loss
+from .origin import Origin
 
 UP = ".up.weight"
 """End of the name of a LoRA's second matrix."""
@@ -38,6 +39,8 @@ class Setting:
     config: TrainingConfig
     largest: int = 0
     """Number of a batch than which none of the run is larger."""
+    origin: Origin = Origin()
+    """What the model, the data and the settings are."""
 
 
 def network(model: nn.Module, weights: Mapping[str, Tensor], conditions: Mapping[str, Tensor]) -> Network:
@@ -92,7 +95,7 @@ def adaptation_stage(setting: Setting, trained: tuple[str, ...]) -> Stage:
         drawn = draw(examples, config.distillation, config.seed, number)
         return teacher_free_loss(student, target, drawn, setting.diffusion, config.distillation.huber)
 
-    return Stage(config.stage, parameters, loss, parameters, average)
+    return Stage(config.stage, parameters, loss, parameters, average, origin=setting.origin)
 
 
 def without(lora: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -112,7 +115,7 @@ def _distillation(setting: Setting, trained: dict[str, nn.Parameter], tracked: d
         drawn = draw(examples, config.distillation, config.seed, number)
         return distillation_loss(*roles, drawn, setting.empty, setting.diffusion, config.distillation.huber)
 
-    return Stage(config.stage, trained, loss, tracked, average, teacher)
+    return Stage(config.stage, trained, loss, tracked, average, teacher, origin=setting.origin)
 
 
 def _parameters(model: nn.Module, *endings: str) -> dict[str, nn.Parameter]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import pytest
 import torch
 from animatelcm.demo import train
-from animatelcm.demo.files import ENCODER, FEW_STEP_LAYOUT, MODELS, MOTION, OWN_MOTION, WEIGHTS
+from animatelcm.demo.denoising import origin
+from animatelcm.demo.files import ENCODER, FEW_STEP_LAYOUT, MODELS, MOTION, OWN_MOTION, TEXT, UNET, WEIGHTS
 from animatelcm.demo.sampler import DemoSampler, Parts, Settings, distilled
-from animatelcm.demo.stages import arguments
+from animatelcm.demo.stages import Place, arguments
 from animatelcm.host.motion import load_motion
+from animatelcm.training.checkpoints import CheckpointError
 from safetensors.torch import load_file
 
 SHIPPED = [*WEIGHTS.iterdir(), *MODELS.glob("*/*.safetensors")]
@@ -116,3 +119,19 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
     for name in ("unet", "text"):
         resumed, once = (load_file(path / "weights" / f"{name}.safetensors") for path in (tmp_path, tmp_path / "whole"))
         assert all(torch.equal(resumed[key], once[key]) for key in once)
+
+
+def test_another_seed_or_another_image_model_is_another_training(tmp_path, monkeypatch):
+    """Under the same folder the old weights would come back, whatever was asked for."""
+    words = ("codec", "--folder", tmp_path, "--codec-steps", 1)
+    command(monkeypatch, *words)
+    train.main()
+    train.main()
+    command(monkeypatch, *words, "--seed", 1)
+    with pytest.raises(CheckpointError, match="codec.pt belongs to another training: seed 1, was 0"):
+        train.main()
+    before = origin(Place(tmp_path, WEIGHTS, tmp_path), UNET, TEXT)
+    shutil.copytree(WEIGHTS, tmp_path / "other")
+    shutil.copy(WEIGHTS / TEXT, tmp_path / "other" / UNET)
+    own = origin(Place(tmp_path, tmp_path / "other", tmp_path), UNET, TEXT)
+    assert own.differences(before, 0) == ["another unet"]

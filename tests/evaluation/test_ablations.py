@@ -43,6 +43,14 @@ def test_a_run_from_mark_to_mark_is_one_that_never_stopped(tmp_path):
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_fewer_steps_are_not_those_of_a_longer_run(tmp_path):
+    run = Run("init-none", "none")
+    for name, marks in (("one", (2,)), ("one", (1,)), ("other", (1,))):
+        list(motion_modules(run, marks, tmp_path / name, MODELS / LORA))
+    one, other = (load_file(tmp_path / name / "init-none-1.safetensors") for name in ("one", "other"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
 def test_every_initialisation_has_its_own_curve(tmp_path):
     curves = initialisations(tmp_path, (1,))
     assert list(curves) == ["init student", "init both", "init none"]

@@ -1,14 +1,18 @@
 """The loop: the same bits after a resume, whole checkpoints, and a stop where the loss goes wrong."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import torch
+from animatelcm.storage.locks import HeldError
 from animatelcm.tests.training import toys
 from animatelcm.training import ema
 from animatelcm.training.checkpoints import CheckpointError
 from animatelcm.training.config import LoopConfig
-from animatelcm.training.loop import MOST_LEFT_OUT, DivergenceError, Stage, learning_rate, train
+from animatelcm.training.loop import MOST_LEFT_OUT, DivergenceError, Stage, learning_rate, nothing_left, train
+from animatelcm.training.origin import Origin
+from animatelcm.training.processes import shared
 from animatelcm.training.stages import motion_stage
 from torch import nn
 
@@ -262,3 +266,65 @@ def test_a_first_loss_that_is_no_number_is_not_blamed_on_the_rate():
     for precision, more in (("float32", "MODEL$"), ("bfloat16", "MODEL, or train in float32 instead of bfloat16$")):
         with pytest.raises(DivergenceError, match="the learning rate is not the cause: look at data and " + more):
             list(train(stage, LoopConfig(steps=2, learning_rate=1e-2, precision=precision)))
+
+
+def test_a_run_goes_on_with_more_steps_and_says_when_there_is_nothing_left(tmp_path):
+    path, config = tmp_path / "s.pt", LoopConfig(steps=2, learning_rate=1e-2)
+    list(train(regression(), config, path))
+    assert list(train(regression(), config, path)) == []
+    assert nothing_left(config).startswith("all 2 steps are done already; nothing was trained")
+    longer, whole = replace(config, steps=4, save_every=1), regression()
+    resumed = regression()
+    assert [report.step for report in train(resumed, longer, path)] == [3, 4]
+    list(train(whole, longer))
+    assert same(bits(whole), bits(resumed))
+    with pytest.raises(CheckpointError, match="has 4 steps behind it, and 2 are asked for"):
+        list(train(regression(), config, path))
+
+
+@pytest.mark.parametrize("changes, said", [
+    ({"learning_rate": 2e-2}, "learning_rate 0.02, was 0.01"), ({"ema": 0.5}, "ema 0.5, was 0.95"),
+    ({"accumulation": 2}, "batches of a step 2, was 1"),
+    ({"precision": "bfloat16"}, "precision bfloat16, was float32")])
+def test_another_setting_is_another_run_even_where_all_steps_are_done(tmp_path, changes, said):
+    path, config = tmp_path / "s.pt", LoopConfig(steps=1, learning_rate=1e-2)
+    list(train(regression(), config, path))
+    before, stage = path.read_bytes(), regression()
+    with pytest.raises(CheckpointError, match=said):
+        list(train(stage, replace(config, **changes), path))
+    assert path.read_bytes() == before and stage.parameters["weight"] == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["s.pt"]
+
+
+def test_another_origin_is_another_run(tmp_path):
+    path, config = tmp_path / "s.pt", LoopConfig(steps=1, learning_rate=1e-2)
+    mine, yours = (replace(regression(), origin=Origin().and_contents(data=name)) for name in ("mine", "yours"))
+    list(train(mine, config, path))
+    with pytest.raises(CheckpointError, match="s.pt belongs to another training: other data"):
+        list(train(yours, config, path))
+
+
+def test_a_cosine_is_over_the_steps_that_it_was_begun_with(tmp_path):
+    path = tmp_path / "s.pt"
+    list(train(regression(), CONFIG, path))
+    with pytest.raises(CheckpointError, match="steps 8, was 6"):
+        list(train(regression(), replace(CONFIG, steps=8), path))
+    assert "set more steps" not in nothing_left(CONFIG)
+
+
+def test_processes_and_accumulation_make_up_for_one_another(tmp_path):
+    path, config = tmp_path / "s.pt", LoopConfig(steps=1, learning_rate=1e-2, accumulation=4)
+    list(train(regression(), config, path))
+    halved = shared(regression(), accumulation=2, rank=0, processes=2)
+    assert list(train(halved, replace(config, accumulation=2), path)) == []
+
+
+def test_a_name_is_for_one_run_at_a_time(tmp_path):
+    path, config = tmp_path / "s.pt", LoopConfig(steps=3, learning_rate=1e-2)
+    with closing(train(regression(), config, path)) as first:
+        next(first)
+        with pytest.raises(HeldError, match="s.pt is in use by another run: process .* Wait until it has ended"):
+            next(train(regression(), config, path))
+        # A process that writes no checkpoint shares the run of one that does.
+        assert next(train(regression(), config, path, writes=False)).step == 1
+    assert [report.step for report in train(regression(), config, path)] == [2, 3]

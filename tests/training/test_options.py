@@ -164,3 +164,10 @@ def test_clips_have_more_than_one_frame(stage):
         plan({"stage": stage, "data": "a", "training": {"num_frames": 1}})
     images = {"stage": "adapt", "data": "a", "control_net": "depth.safetensors", "training": {"num_frames": 1}}
     assert plan(images).clips.num_frames == 1
+
+
+@pytest.mark.parametrize("name", ["", " ", "../outside", "/tmp/outside", "a/../../b", "cats.lora"])
+def test_a_name_stays_in_the_output_folder_and_off_what_others_write(name):
+    with pytest.raises(OptionError, match="expected a plain name"):
+        plan({"stage": "image", "data": "clips", "name": name})
+    assert plan({"stage": "image", "data": "clips", "name": "cats.v1"}).options.name == "cats.v1"

@@ -1,0 +1,67 @@
+"""One run of a name at a time, and a killed one in nobody's way."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from animatelcm.storage import locks
+from animatelcm.storage.locks import HeldError, held
+
+HOLD = "import runpy, sys; from pathlib import Path\n" \
+       "with runpy.run_path(sys.argv[1])['held'](Path(sys.argv[2])): print('held', flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Return a process that holds the lock."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, locks.__file__, str(tmp_path / "cats.pt")],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline().strip() == b"held"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_another_process_is_refused_and_told_who_holds_it(tmp_path, holder):
+    with pytest.raises(HeldError, match=rf"cats.pt is in use by another run: process {holder.pid} on \S+, since 20"), \
+            held(tmp_path / "cats.pt"):
+        pass
+    with held(tmp_path / "dogs.pt"):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    lock = tmp_path / "cats.pt.lock"
+    assert lock.is_file()
+    with held(tmp_path / "cats.pt"):
+        assert lock.read_text().startswith(f"process {os.getpid()} on ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_within_one_process_too_and_again_afterwards(tmp_path):
+    path = tmp_path / "cats.pt"
+    for _ in range(2):
+        with held(path), pytest.raises(HeldError), held(path):
+            pass
+    with pytest.raises(ValueError), held(path):
+        raise ValueError
+    with held(path):
+        pass
+
+
+def test_a_lock_that_its_holder_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    """Who waits to open it may get a file that nobody else will ever see."""
+    path, lock_it, calls = tmp_path / "cats.pt", locks._lock, []
+
+    def late(file):
+        if not calls:
+            (tmp_path / "cats.pt.lock").unlink()
+        calls.append(file)
+        lock_it(file)
+
+    monkeypatch.setattr(locks, "_lock", late)
+    with held(path):
+        assert len(calls) == 2 and (tmp_path / "cats.pt.lock").is_file()
