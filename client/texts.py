@@ -148,9 +148,13 @@ class _Search:
         return source, output
 
 
+KEY_FRAME = re.compile(r"""^\s*\{?\s*["'“„«]?(?:\d+%?|max_f[-+*/\d. ]*)["'”“»]?\s*[:：=]""", re.MULTILINE)
+"""How a line of a prompt schedule begins: `8:`, `50%:`, `"max_f-1":`, `{"0":`."""
+
+
 def as_schedule(text: str) -> str:
-    """Return a prompt as a schedule for all frames; a text that begins with a frame number and a colon is one."""
-    if re.match(r'\s*"?\d+"?[ \t]*:', text):
+    """Return a prompt as a schedule for all frames; a text of which a line begins with a key frame is one."""
+    if KEY_FRAME.search(text):
         return text
     return '0: "{}"'.format(text.replace('"', '\\"'))
 

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from animatelcm.client.workflow import as_schedule
+from animatelcm.client.texts import as_schedule
 from animatelcm.keyframes.curve import parse_curve
 from animatelcm.keyframes.errors import KeyFrameError
 from animatelcm.keyframes.prompts import read_prompts
@@ -97,6 +97,12 @@ def test_nothing_is_an_error(text):
 def test_any_prompt_becomes_a_schedule(prompt):
     """The command line hands its prompts to schedules this way."""
     assert read(as_schedule(prompt)) == [(0, prompt)]
+
+
+@pytest.mark.parametrize("schedule", ["0: a, 8: b", '{"0": "a"}', "50%: a", '"max_f-1": "a"', "'0': 'a'",
+                                      "a cat\n0: red\n8: blue"])
+def test_a_schedule_is_handed_on_as_it_is(schedule):
+    assert as_schedule(schedule) == schedule
 
 
 def test_frames_that_the_video_does_not_have():
