@@ -91,10 +91,12 @@ def render(scene: Scene, frames: int = FRAMES) -> Clip:
     return draw(scene, list(range(frames)))
 
 
+@torch.no_grad()
+@torch.autocast("cpu", enabled=False)
 def draw(scene: Scene, moments: list[int]) -> Clip:
-    """Draw some moments of the scene, numbered as its frames are.
+    """Draw some moments of the scene, numbered as its frames are, in full precision whatever is trained on them.
 
-    The background is as random as in the whole clip, but is only the same one if they are its first frames.
+    The background is as random as in the whole clip, but is only the same one if they are all its frames in order.
     """
     backdrop = BACKDROPS[scene.backdrop]
     rng = torch.Generator().manual_seed(scene.seed)
