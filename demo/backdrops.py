@@ -272,7 +272,7 @@ BACKDROPS = {
     "sky": Backdrop(("in the sky", "among the clouds", "in the clouds"), sky, None, (1.0, 1.0, 1.0)),
     "night": Backdrop(("at night", "under the stars", "in the dark"), night, None, (1.0, 0.90, 0.60),
                       (0.90, 0.91, 1.0), (0.70, 0.68, 1.0)),
-    "snow": Backdrop(("in the snow", "in winter", "while it is snowing"), snow, (98, 122), (1.0, 1.0, 1.0), shade=0.22),
+    "snow": Backdrop(("in the snow", "in winter", "while it is snowing"), snow, (98, 122), (0.52, 0.63, 0.86), shade=0.22),
     "rain": Backdrop(("in the rain", "on a rainy day", "while it is raining"), rain, (102, 122), (0.80, 0.87, 0.94),
                      (0.92, 0.95, 1.0), (0.62, 0.70, 0.80)),
     "sunset": Backdrop(("at sunset", "in the evening", "at dusk"), sunset, (98, 122), (1.0, 0.82, 0.58),

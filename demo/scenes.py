@@ -24,13 +24,13 @@ WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "still"
 """Where a subject heads: x and y of its step, downwards positive."""
 SMALLEST, LARGEST = 82.0, 108.0
 """Longer side of a subject, in pixels."""
-WIDEST = 104.0
+WIDEST = 98.0
 """Most of the frame that a subject with all its limbs spans along its way, in pixels."""
-SLOWEST, FASTEST = 1.5, 2.6
+SLOWEST, FASTEST = 1.5, 2.5
 """Speed of a subject that moves, in pixels per frame."""
-BEHIND, BEYOND = 9.0, 5.0
+BEHIND, BEYOND = 14.0, 5.0
 """Pixels that stay free behind a subject when it sets out, and that it may leave the frame by when it arrives."""
-TILT, LEAN = 24.0, 12.0
+TILT, LEAN = 24.0, 15.0
 """Degrees by which a subject lifts or drops its nose, and leans towards its side."""
 ANGLES = {"right": 0.0, "up right": 45.0, "up": 90.0, "left": 180.0, "down": -90.0}
 PUFFS = 5
@@ -152,24 +152,26 @@ class Pose:
     """How much taller than usual it is, and as much narrower."""
     box: Tensor
     """What all phases together span around the middle: left, top, right, bottom."""
+    body: Tensor
+    """The same of one phase, on average."""
 
 
 def pose_of(scene: Scene) -> Pose:
     """Return where the subject is and how it holds itself."""
     index = NAMES.index(scene.subject)
     turn, flip, stretch = attitude(SUBJECTS[index], scene.way, scene.mirrored)
-    unit, typical = extent(index, turn, flip, stretch)
+    unit, body = extent(index, turn, flip, stretch)
     way = torch.tensor(WAYS[scene.way], dtype=torch.float32)
     spans = unit[2:] - unit[:2]
     limits = torch.where(way != 0, WIDEST, SIZE - 6.0)
-    scale = min(scene.size / typical, float((limits / spans).min()))
+    scale = min(scene.size / float((body[2:] - body[:2]).max()), float((limits / spans).min()))
     box, spans = unit * scale, spans * scale
     room = SIZE + BEYOND - BEHIND - float((spans * way.abs()).sum())
     speed = min(scene.speed, room / (FRAMES - 1))
     step = way * speed
     place = torch.tensor([scene.x, scene.y])
     low, high = _room(scene, box, step, BACKDROPS[scene.backdrop])
-    return Pose(low + place * (high - low), step, scale, turn, flip, stretch, box)
+    return Pose(low + place * (high - low), step, scale, turn, flip, stretch, box, body * scale)
 
 
 def _room(scene: Scene, box: Tensor, step: Tensor, backdrop: Backdrop) -> tuple[Tensor, Tensor]:
@@ -209,8 +211,8 @@ def attitude(subject: Subject, way: str, mirrored: bool) -> tuple[float, bool, f
 
 
 @cache
-def extent(index: int, turn: float, flip: bool, stretch: float) -> tuple[Tensor, float]:
-    """Return what a subject spans at scale 1: all phases together, as a box around the middle, and one as a rule."""
+def extent(index: int, turn: float, flip: bool, stretch: float) -> tuple[Tensor, Tensor]:
+    """Return what a subject spans at scale 1, as boxes around the middle: all phases together, and one on average."""
     small = F.max_pool2d(sprites()[index, :, 3:], 2).squeeze(1) > 0.15
     axis = torch.arange(CELL // 2) * 2.0 + 1 - CELL / 2
     boxes = []
@@ -220,8 +222,7 @@ def extent(index: int, turn: float, flip: bool, stretch: float) -> tuple[Tensor,
         points = _rotation(turn) @ points
         boxes.append(torch.cat([points.min(1).values - 1, points.max(1).values + 1]))
     boxes = torch.stack(boxes)
-    spans = (boxes[:, 2:] - boxes[:, :2]).max(1).values
-    return torch.cat([boxes[:, :2].min(0).values, boxes[:, 2:].max(0).values]), float(spans.mean())
+    return torch.cat([boxes[:, :2].min(0).values, boxes[:, 2:].max(0).values]), boxes.mean(0)
 
 
 def _rotation(degrees: float) -> Tensor:
@@ -249,9 +250,9 @@ def _sprite(scene: Scene, pose: Pose, centres: Tensor, moments: list[int]) -> Te
 
 def _shadow(frames: Tensor, pose: Pose, centres: Tensor, opacity: float) -> Tensor:
     """Lay a soft shadow on the ground under the subject."""
-    x = centres[:, :1] + (pose.box[0] + pose.box[2]) / 2
-    y = centres[:, 1:] + pose.box[3] - 2
-    width = ((pose.box[2] - pose.box[0]) * 0.27).expand(1, 1)
+    x = centres[:, :1] + (pose.body[0] + pose.body[2]) / 2
+    y = centres[:, 1:] + pose.body[3] - 2
+    width = ((pose.body[2] - pose.body[0]) * 0.27).expand(1, 1)
     shadow = spots(x, y, width, torch.full((1, 1), 3.6), torch.full((1, 1), 1.4 * opacity)).clamp(max=opacity)
     return frames * (1 - shadow.unsqueeze(1) * column((1.0, 0.95, 0.80)))
 
@@ -259,18 +260,18 @@ def _shadow(frames: Tensor, pose: Pose, centres: Tensor, opacity: float) -> Tens
 def _trail(frames: Tensor, pose: Pose, centres: Tensor, time: Tensor, colour: tuple[float, float, float]) -> Tensor:
     """Lay puffs behind the subject: they grow, fade and stay behind as it goes."""
     way = pose.step.sign()
-    middle, half = (pose.box[:2] + pose.box[2:]) / 2, (pose.box[2:] - pose.box[:2]) / 2
+    middle, half = (pose.body[:2] + pose.body[2:]) / 2, (pose.body[2:] - pose.body[:2]) / 2
     # Those who go to the side raise dust at their feet, the others leave it in the middle.
-    rear = middle - way * half * 0.86 + torch.tensor([0.0, float(half[1]) * 0.45]) * way.abs()[0]
+    rear = middle - way * half * 0.9 + torch.tensor([0.0, float(half[1]) * 0.55]) * way.abs()[0]
     age = (torch.arange(PUFFS) + (time / 2).frac().unsqueeze(1)) / PUFFS
     side = torch.tensor([[1.0, -0.8, 0.5, -1.0, 0.8]]).roll(1) * 5
     # Every other frame a puff joins, and each of the others takes the place of the next.
     swap = torch.where((time / 2).floor().remainder(2) == 0, 1.0, -1.0).unsqueeze(1)
-    back = 2 + 30 * age
+    back = 26 * age
     across = way.abs().flip(0)
     x = centres[:, :1] + rear[0] - way[0] * back + across[0] * side * swap
     y = centres[:, 1:] + rear[1] - way[1] * back + across[1] * side * swap * 0.7
-    size = 2.2 + 2.4 * age
+    size = 2.6 + 2.6 * age
     puffs = spots(x, y, size, size, 2.4 * (1 - age) * (age * PUFFS).clamp(max=1)).clamp(max=0.9)
     return torch.lerp(frames, column(colour), puffs.unsqueeze(1))
 
