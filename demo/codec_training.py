@@ -62,10 +62,10 @@ def held_out(count: int) -> Tensor:
 
 # The loss.
 
-def codec_loss(codec: Autoencoder, seed: int, step: int) -> Tensor:
+def codec_loss(codec: Autoencoder, seed: int, step: int, frames: int = 8) -> Tensor:
     """How far the decoded crops are from the true ones: in colour, in edges, and in how much there is of each band."""
     device = codec.mean.device
-    picture = crops(seed, step).to(device).contiguous(memory_format=torch.channels_last)
+    picture = crops(seed, step, frames).to(device).contiguous(memory_format=torch.channels_last)
     raw = codec.raw_latent(picture)
     random_numbers = torch.Generator().manual_seed(seed * 10_000_019 + step)
     strength = NOISE * torch.rand(len(raw), 1, 1, 1, generator=random_numbers)
