@@ -93,10 +93,13 @@ def render(scene: Scene, frames: int = FRAMES) -> Clip:
 
 @torch.no_grad()
 @torch.autocast("cpu", enabled=False)
-def draw(scene: Scene, moments: list[int]) -> Clip:
+def draw(scene: Scene, moments: list[int], offsets: Tensor | None = None) -> Clip:
     """Draw some moments of the scene, numbered as its frames are, in full precision whatever is trained on them.
 
     The background is as random as in the whole clip, but is only the same one if they are all its frames in order.
+
+    Args:
+        offsets: What is added to the subject's place in each frame, (f, 2) as x and y in pixels.
     """
     backdrop = BACKDROPS[scene.backdrop]
     rng = torch.Generator().manual_seed(scene.seed)
@@ -104,6 +107,7 @@ def draw(scene: Scene, moments: list[int]) -> Clip:
     pose = pose_of(scene)
     time = torch.tensor(moments, dtype=torch.float32)
     centres = pose.start + pose.step * time.unsqueeze(1)
+    centres = centres if offsets is None else centres + offsets
     sprite = _sprite(scene, pose, centres, moments)
     frames = behind
     if _stands(scene):

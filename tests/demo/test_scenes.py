@@ -81,6 +81,13 @@ def test_the_subject_is_where_its_centre_says():
     assert float(clip.centres[-1, 0] - clip.centres[0, 0]) < -15
 
 
+def test_offsets_move_the_subject_from_its_path():
+    scene = Scene("bus", "right", "yellow")
+    plain, moved = draw(scene, [0, 1]), draw(scene, [0, 1], torch.tensor([[0.0, 0.0], [0.0, -4.0]]))
+    assert torch.equal(plain.frames[0], moved.frames[0])
+    assert torch.allclose(plain.mask[1], moved.mask[1].roll(4, 0), atol=1e-4)
+
+
 def test_the_other_side_is_the_mirror_image():
     # Both are in the middle of their paths, and these are each other's mirror images.
     left, right = (draw(Scene("horse", way, "white"), [7, 8]).mask.mean(0) for way in ("left", "right"))
