@@ -146,7 +146,7 @@ def sea(rng: torch.Generator, frames: int) -> Tensor:
     """Water with ripples that run against each other."""
     top, deep, foam = shades(rng, (0.22, 0.68, 0.84), (0.03, 0.28, 0.58), (0.80, 0.97, 1.0))
     wind = either(rng) * between(rng, 0.8, 1.6)
-    ripples = (texture(rng, frames, 22, 11, 0.72, (wind, 0.3)) + texture(rng, frames, 18, 10, 0.72, (-wind, -0.2)))
+    ripples = (texture(rng, frames, 24, 13, 0.72, (wind, 0.3)) + texture(rng, frames, 20, 12, 0.72, (-wind, -0.2)))
     ripples = ripples.unsqueeze(1) / math.sqrt(2)
     water = gradient((0, top), (1, deep)) * (1 + 0.2 * ripples)
     return torch.lerp(water, foam, 0.65 * smooth(ripples, 0.7, 2.4))
@@ -157,7 +157,7 @@ def meadow(rng: torch.Generator, frames: int) -> Tensor:
     blue, pale, far, near = shades(rng, (0.42, 0.74, 0.96), (0.82, 0.94, 0.98), (0.48, 0.76, 0.30), (0.18, 0.52, 0.16))
     ground = below(rng, between(rng, 38, 54), 3)
     wind = either(rng) * between(rng, 1.0, 2.0)
-    blades = texture(rng, frames, 10, 22, 0.65, (wind / 2, 0))
+    blades = texture(rng, frames, 12, 24, 0.65, (wind / 2, 0))
     gusts = texture(rng, frames, 28, 16, 0.72, (wind, 0))
     grass = gradient((0.3, far), (1, near)) * (1 + 0.12 * blades + 0.13 * gusts).unsqueeze(1)
     count = 14
@@ -214,7 +214,7 @@ def snow(rng: torch.Generator, frames: int) -> Tensor:
     """Flakes that fall on white hills."""
     high, low, far, near = shades(rng, (0.50, 0.64, 0.82), (0.74, 0.84, 0.94), (0.86, 0.92, 0.99), (0.70, 0.79, 0.93))
     ground = below(rng, between(rng, 66, 82), 4)
-    drifts = texture(rng, frames, 24, 10, 0.7, (either(rng) * between(rng, 0.8, 1.6), 0))
+    drifts = texture(rng, frames, 24, 12, 0.7, (either(rng) * between(rng, 0.8, 1.6), 0))
     hills = gradient((0.5, far), (1, near)) * (1 + 0.06 * drifts).unsqueeze(1)
     air = gradient((0, high), (0.6, low)) * (1 + 0.06 * texture(rng, frames, 22, 22, 0.7, (0.5, 1))).unsqueeze(1)
     result = torch.lerp(air, hills, ground)
@@ -231,7 +231,7 @@ def rain(rng: torch.Generator, frames: int) -> Tensor:
     ground = below(rng, between(rng, 80, 92), 0)
     clouds = texture(rng, frames, 30, 16, 0.72, (0.8, 0))
     air = gradient((0, high), (0.7, low)) * (1 + 0.12 * clouds).unsqueeze(1)
-    puddles = texture(rng, frames, 22, 8, 0.5)
+    puddles = texture(rng, frames, 24, 11, 0.5)
     street = gradient((0.6, far), (1, near)) * (1 + 0.24 * puddles).unsqueeze(1)
     result = torch.lerp(air, street, ground)
     slope = either(rng) * between(rng, 0.15, 0.35)
@@ -246,14 +246,14 @@ def rain(rng: torch.Generator, frames: int) -> Tensor:
 def sunset(rng: torch.Generator, frames: int) -> Tensor:
     """A low sun behind red clouds, over a field in the wind."""
     high, middle, low, far, near = shades(
-        rng, (0.36, 0.22, 0.50), (0.92, 0.45, 0.38), (1.0, 0.78, 0.42), (0.86, 0.52, 0.26), (0.36, 0.17, 0.22))
+        rng, (0.28, 0.18, 0.48), (0.80, 0.32, 0.44), (1.0, 0.66, 0.42), (0.60, 0.28, 0.34), (0.24, 0.12, 0.26))
     line = between(rng, 72, 86)
     ground = below(rng, line, 3)
     air = gradient((0, high), (0.4, middle), (0.65, low)).expand(frames, 3, SIZE, SIZE)
     air = _disc(air, between(rng, 20, 108), line - between(rng, 6, 22), 15, (1.0, 0.92, 0.62), 0.5)
-    clouds = texture(rng, frames, 36, 10, 0.75, (either(rng) * between(rng, 0.6, 1.4), 0))
+    clouds = texture(rng, frames, 36, 12, 0.75, (either(rng) * between(rng, 0.6, 1.4), 0))
     air = torch.lerp(air, middle * column((0.86, 0.62, 0.78)), 0.7 * smooth(clouds, 0.2, 1.8).unsqueeze(1))
-    blades, gusts = texture(rng, frames, 10, 22, 0.65, (0.5, 0)), texture(rng, frames, 28, 14, 0.72, (1.2, 0))
+    blades, gusts = texture(rng, frames, 12, 24, 0.65, (0.5, 0)), texture(rng, frames, 28, 14, 0.72, (1.2, 0))
     field = gradient((0.55, far), (1, near)) * (1 + 0.12 * blades + 0.13 * gusts).unsqueeze(1)
     return torch.lerp(air, field, ground)
 
@@ -277,7 +277,7 @@ BACKDROPS = {
     "rain": Backdrop(("in the rain", "on a rainy day", "while it is raining"), rain, (102, 122), (0.80, 0.87, 0.94),
                      (0.92, 0.95, 1.0), (0.62, 0.70, 0.80)),
     "sunset": Backdrop(("at sunset", "in the evening", "at dusk"), sunset, (98, 122), (1.0, 0.82, 0.58),
-                       (1.0, 0.92, 0.86), (1.0, 0.72, 0.45), 0.4),
+                       (1.0, 0.95, 0.90), shade=0.4),
     "white": Backdrop(("on a white background", "on white"), plain((0.96, 0.96, 0.96)), (98, 122), (0.74, 0.76, 0.80)),
     "yellow": Backdrop(("on a yellow background", "on yellow"), plain((1.0, 0.86, 0.46)), (98, 122),
                        (1.0, 0.97, 0.86)),

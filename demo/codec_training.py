@@ -23,11 +23,8 @@ from ..training import checkpoints, ema, loop
 from ..training.config import LoopConfig
 from ..training.loop import Stage
 from .autoencoder import CELL, COLOUR_MATRIX, Autoencoder
-from .backdrops import SIZE
 from .scenes import FRAMES, draw, random_scene
 
-CROP = 64
-"""Height and width of what is trained on, in pixels."""
 NOISE = 0.05
 """Most noise on a latent, as a share of its channel's spread: a sampler's latents are not perfect."""
 REPORT_EVERY = 500
@@ -37,35 +34,23 @@ BANDS = 7
 
 # The data of a step.
 
-def frames_at(rng: random.Random, count: int) -> tuple[Tensor, list[tuple[float, float]]]:
-    """Draw single frames of random scenes, (count, 3, SIZE, SIZE), and where their subjects are."""
-    clips = [draw(random_scene(rng), [rng.randrange(FRAMES)]) for _ in range(count)]
-    return torch.cat([clip.frames for clip in clips]), [tuple(clip.centres[0].tolist()) for clip in clips]
-
-
-def crops(seed: int, step: int, frames: int = 8) -> Tensor:
-    """Return two crops of each of some frames, one of the subject and one of anything."""
-    rng = random.Random(f"codec {seed} {step}")
-    pictures, centres = frames_at(rng, frames)
-    cut = []
-    for picture, centre in zip(pictures, centres, strict=True):
-        near = [round(min(max(middle - CROP / 2 + rng.uniform(-28, 28), 0), SIZE - CROP)) for middle in centre]
-        for x, y in (near, (rng.randrange(SIZE - CROP + 1), rng.randrange(SIZE - CROP + 1))):
-            cut.append(picture[:, y:y + CROP, x:x + CROP])
-    return torch.stack(cut)
+def frames_at(rng: random.Random, count: int) -> Tensor:
+    """Draw single frames of random scenes, (count, 3, SIZE, SIZE), values 0 to 1."""
+    return torch.cat([draw(random_scene(rng), [rng.randrange(FRAMES)]).frames for _ in range(count)])
 
 
 def held_out(count: int) -> Tensor:
     """Draw frames that no training sees."""
-    return frames_at(random.Random("held out"), count)[0]
+    return frames_at(random.Random("held out"), count)
 
 
 # The loss.
 
-def codec_loss(codec: Autoencoder, seed: int, step: int, frames: int = 8) -> Tensor:
-    """How far the decoded crops are from the true ones: in colour, in edges, and in how much there is of each band."""
+def codec_loss(codec: Autoencoder, seed: int, step: int, frames: int = 4) -> Tensor:
+    """How far decoded frames are from the true ones: in colour, in edges, and in how much there is of each band."""
     device = codec.mean.device
-    picture = crops(seed, step, frames).to(device).contiguous(memory_format=torch.channels_last)
+    picture = frames_at(random.Random(f"codec {seed} {step}"), frames)
+    picture = picture.to(device).contiguous(memory_format=torch.channels_last)
     raw = codec.raw_latent(picture)
     random_numbers = torch.Generator().manual_seed(seed * 10_000_019 + step)
     strength = NOISE * torch.rand(len(raw), 1, 1, 1, generator=random_numbers)
@@ -118,7 +103,7 @@ def measure(codec: Autoencoder, pictures: Tensor) -> dict[str, float | list[floa
 
 def standardise(codec: Autoencoder, count: int = 400) -> None:
     """Give the latents unit variance over the world, and find the colours that they stand for in previews."""
-    pictures = frames_at(random.Random("standardise"), count)[0]
+    pictures = frames_at(random.Random("standardise"), count)
     with torch.inference_mode():
         raw = torch.cat([codec.raw_latent(part) for part in pictures.split(16)])
         codec.mean.copy_(raw.mean((0, 2, 3), keepdim=True))
