@@ -38,13 +38,20 @@ def analytic_latent(rgb: Tensor) -> Tensor:
     return (z - _column(z, MEAN)) / _column(z, SPREAD)
 
 
+def _zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """Return the layer with all its weights at zero."""
+    for weight in layer.parameters():
+        nn.init.zeros_(weight)
+    return layer
+
+
 class Block(nn.Module):
-    """A residual block of two convolutions."""
+    """A residual block of two convolutions; it changes nothing at first."""
 
     def __init__(self, width: int, ops=nn) -> None:
         super().__init__()
         self.first = ops.Conv2d(width, width, 3, padding=1)
-        self.second = ops.Conv2d(width, width, 3, padding=1)
+        self.second = _zero(ops.Conv2d(width, width, 3, padding=1))
 
     def forward(self, h: Tensor) -> Tensor:
         return h + self.second(F.silu(self.first(F.silu(h))))
@@ -58,9 +65,7 @@ class Encoder(nn.Module):
         self.conv_in = ops.Conv2d(3 * 16, 64, 3, padding=1)
         self.fall = ops.Conv2d(4 * 64, width, 3, padding=1)
         self.body = Block(width, ops)
-        self.conv_out = ops.Conv2d(width, 4, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        self.conv_out = _zero(ops.Conv2d(width, 4, 3, padding=1))
 
     def forward(self, rgb: Tensor) -> Tensor:
         h = F.silu(self.conv_in(F.pixel_unshuffle(2 * rgb - 1, 4)))
@@ -79,9 +84,7 @@ class Decoder(nn.Module):
         self.rise = nn.ModuleList(ops.Conv2d(wide, 4 * narrow, 3, padding=1)
                                   for wide, narrow in zip(widths, widths[1:], strict=False))
         self.refine = nn.ModuleList(Block(narrow, ops) for narrow in widths[1:])
-        self.conv_out = ops.Conv2d(widths[-1], 3, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        self.conv_out = _zero(ops.Conv2d(widths[-1], 3, 3, padding=1))
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.conv_in(z)
