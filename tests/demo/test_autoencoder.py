@@ -71,7 +71,7 @@ def test_the_bands_are_those_of_an_orthonormal_transform():
 
 def test_a_step_is_drawn_from_its_number_and_training_helps():
     codec = codec_training.new_codec(0)
-    first, again, next_one = (float(codec_loss(codec, 0, step, frames=1)) for step in (5, 5, 6))
+    first, again, next_one = (codec_loss(codec, 0, step, frames=1).item() for step in (5, 5, 6))
     assert first == again != next_one
     optimiser = torch.optim.AdamW(codec.parameters(), 1e-3)
     losses = []
