@@ -6,7 +6,14 @@ import pytest
 import torch
 from animatelcm.demo import codec_training
 from animatelcm.demo.autoencoder import analytic_latent, mean_colour
-from animatelcm.demo.codec_training import band_of_each, block_energies, codec_loss, standardise, transform
+from animatelcm.demo.codec_training import (
+    band_of_each,
+    block_energies,
+    codec_loss,
+    lost_strength,
+    standardise,
+    transform,
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +74,13 @@ def test_the_bands_are_those_of_an_orthonormal_transform():
         wave = torch.cos(2 * torch.pi * x / length).expand(1, 3, 16, 16)
         energies = block_energies(wave).sum((0, 2, 3))
         assert int(energies.argmax()) == band
+
+
+def test_a_blurred_picture_has_lost_strength_and_the_same_one_none():
+    picture = codec_training.held_out(1)
+    blurred = torch.nn.functional.avg_pool2d(picture, 3, 1, 1)
+    assert float(lost_strength(picture, picture)) == 0
+    assert 0.3 < float(lost_strength(blurred, picture)) < 1
 
 
 def test_a_step_is_drawn_from_its_number_and_training_helps():
