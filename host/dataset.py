@@ -56,7 +56,7 @@ class Data:
     def origin(self) -> Origin:
         """Return what the batches of a run are made from: all that is in the lists, in their order."""
         lists = ([item["samples"] for item in self.latents],
-                 [_context(item) for item in (*self.positive, self.negative)], self.hints or [])
+                 [_context(item, "a caption") for item in (*self.positive, self.negative)], self.hints or [])
         return Origin().and_contents(data=digest(*(
             of_tensors({f"{number:09}": tensor for number, tensor in enumerate(tensors)}) for tensors in lists)))
 
