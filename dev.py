@@ -38,22 +38,22 @@ if sys.version_info < (3, 10):  # noqa: UP036 - an older Python comes this far, 
 from client.api import ComfyClient, RunError, saved_files
 from client.console import StatusLine
 from client.workflow import WorkflowError, load, set_seed, set_text, to_prompt, with_values
-from dev_tools import environment, hosts, suite
-from dev_tools.server import PACK_NAME, Host, Server, ServerError, arguments, make_base, start, stop, stop_on_signals
+from tools.hosts import environment, hosts, suite
+from tools.hosts.server import PACK_NAME, Host, Server, ServerError, arguments, make_base, start, stop, stop_on_signals
 
 ROOT = Path(__file__).resolve().parent
 DEMO_WORKFLOW = ROOT / "example_workflows" / "text_to_video_demo.json"
 INPUTS = ROOT / "example_workflows" / "input"
 MODULES = {
-    "bench": ("run", "benchmarks.bench"),
-    "parity": ("test", "benchmarks.parity"),
-    "parity-image-to-video": ("test", "benchmarks.parity_image_to_video"),
-    "full-size": ("run", "benchmarks.full_size"),
-    "gallery": ("run", "dev_tools.gallery"),
-    "obedience": ("run", "demo.obedience"),
-    "paper-table": ("test", "evaluation.paper_table"),
-    "training-memory": ("run", "benchmarks.training_memory"),
-    "train-demo": ("run", "demo.train"),
+    "bench": ("run", "tools.benchmarks.bench"),
+    "parity": ("test", "tools.benchmarks.parity"),
+    "parity-image-to-video": ("test", "tools.benchmarks.parity_image_to_video"),
+    "full-size": ("run", "tools.workflows.full_size"),
+    "gallery": ("run", "tools.workflows.gallery"),
+    "obedience": ("run", "tools.demo.obedience"),
+    "paper-table": ("test", "tools.evaluation.paper_table"),
+    "training-memory": ("run", "tools.benchmarks.training_memory"),
+    "train-demo": ("run", "tools.demo.train"),
 }
 """What other modules do, {command: (what the environment is for, module)}; diffusers and matplotlib come with tests."""
 
@@ -117,7 +117,7 @@ def demo(options: argparse.Namespace, rest: list[str]) -> None:
             except (RunError, ConnectionError) as error:
                 raise ServerError(f"{error}\nThe end of {server.log}:\n{server.log_tail()}") from error
     sheet = video.with_suffix(".png")
-    subprocess.run([host.python, ROOT / "dev_tools" / "contact_sheet.py", video, sheet], check=True)
+    subprocess.run([host.python, ROOT / "tools" / "workflows" / "contact_sheet.py", video, sheet], check=True)
     print(f"contact sheet: {sheet}\nvideo: {video}", flush=True)
 
 
@@ -189,7 +189,7 @@ def main() -> None:
     elif command == "test":
         test(options, rest)
     elif command == "browser":
-        in_host(options, "browser", "standalone.py", "dev_tools.browser_check", *rest)
+        in_host(options, "browser", "standalone.py", "tools.workflows.browser_check", *rest)
     elif command in MODULES:
         purpose, module = MODULES[command]
         in_host(options, purpose, "standalone.py", module, *rest)

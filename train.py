@@ -64,7 +64,7 @@ def main() -> None:
 def run(plan, log: bool) -> None:
     """Do what the plan says, in this process and those that run beside it."""
     from accelerate import Accelerator
-    from animatelcm.host import headless
+    from animatelcm.host.training import headless
     from animatelcm.training.cache import prepare
     from animatelcm.training.data import scan
     from comfy.cli_args import args

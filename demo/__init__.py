@@ -1,1 +1,1 @@
-"""The embedded default: a tiny world of moving shapes and the weights trained on it."""
+"""The embedded default, as it ships: its world, its words, and the weights behind the host's interfaces."""

@@ -150,3 +150,8 @@ def _trail(x: Tensor, y: Tensor, direction: str, radius: float, length: float) -
     along = ((behind - 0.3 * radius) / (0.7 * radius + length)).clamp(0, 1)
     width = 0.5 * radius * (1 - 0.6 * along)
     return (0.5 + width - across).clamp(0, 1) * 0.4 * (3 - 3 * along).clamp(max=1) * (behind > 0)
+
+
+def hints(scene: Scene, centres: Tensor) -> Tensor:
+    """Return a hint for each centre, (f, 2): the object's silhouette, white on black, (f, 3, SIZE, SIZE), 0 to 1."""
+    return silhouette(scene, centres).unsqueeze(1).repeat(1, 3, 1, 1)

@@ -1,1 +1,1 @@
-"""The seam: the only package that imports ComfyUI."""
+"""The seam to ComfyUI: what inference needs; training is in `host/training`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import comfy.lora
 import comfy.model_management
 import comfy.model_patcher
 import comfy.utils
@@ -15,6 +16,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
+from ..motion.module import MotionModule, TemporalAttention, sinusoid
 from .operations import operations
 
 KEY = "animatelcm"
@@ -113,3 +115,22 @@ def attached(model: ModelPatcher, name: str) -> nn.Module:
             return patcher.model
     raise RuntimeError("the weights of a motion module are gone from the MODEL: another node has replaced its "
                        "additional models. Apply the motion module after that node")
+
+
+def weights_of(patcher: ModelPatcher, prefix: str = "") -> dict[str, Tensor]:
+    """Return copies, in float32, of the weights that a MODEL samples with, whether or not it is loaded at the time."""
+    weights = {}
+    with torch.inference_mode(False):
+        for key, ((weight, convert), *patches) in patcher.get_key_patches(prefix).items():
+            weight = convert(weight, inplace=False).to(torch.float32, copy=True)
+            if patches:
+                weight = comfy.lora.calculate_weight(patches, weight, key).clone()
+            weights[key.removeprefix(prefix)] = weight
+    return weights
+
+
+def positions_of(network: MotionModule) -> dict[int, Tensor] | None:
+    """Return the position tables by width, where a motion file brought its own in place of the sinusoid."""
+    tables = {layer.positions.shape[1]: layer.positions.float().cpu().clone() for layer in network.modules()
+              if isinstance(layer, TemporalAttention)}
+    return {width: table for width, table in tables.items() if not torch.equal(table, sinusoid(*table.shape))} or None

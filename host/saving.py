@@ -9,7 +9,7 @@ import torch
 
 from ..motion.files import write_motion_file
 from .motion import LoadedMotion
-from .trainable import positions_of, weights_of
+from .patchers import positions_of, weights_of
 
 
 def save_motion(motion: LoadedMotion, filename_prefix: str) -> Path:

@@ -43,8 +43,8 @@ class AdaptControlNet(io.ComfyNode):
     @classmethod
     def execute(cls, model, control_net, latents, positive, negative, hints, num_frames, motion_module=(None,),
                 **settings) -> io.NodeOutput:
-        from ..host.control_nets import adapt_control_net
-        from ..host.dataset import Data
+        from ..host.training.control_nets import adapt_control_net
+        from ..host.training.dataset import Data
 
         motion = motion_module[0]
         request = request_from(cls, "adapt", settings, num_frames[0] if motion is not None else 1)
@@ -76,7 +76,7 @@ class SaveControlNet(io.ComfyNode):
 
     @classmethod
     def execute(cls, control_net, filename_prefix: str) -> io.NodeOutput:
-        from ..host.control_nets import save_control_net
+        from ..host.training.control_nets import save_control_net
 
         path = save_control_net(control_net, filename_prefix)
         show_text(cls, f"saved as {path.name}")

@@ -24,6 +24,6 @@ class LoadDemoModel(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        from ..host.tiny import load_demo_model
+        from ..demo.model import load_demo_model
 
         return io.NodeOutput(*load_demo_model())

@@ -12,7 +12,7 @@ from ..training.config import INITS, PRESETS
 from .motion import MotionModuleSocket
 
 if TYPE_CHECKING:
-    from ..host.training import Request
+    from ..host.training.runs import Request
 
 CATEGORY = "AnimateLCM/training"
 LoraSocket, LossSocket = io.Custom("LORA_MODEL"), io.Custom("LOSS_MAP")
@@ -83,7 +83,7 @@ def request_from(cls: type[io.ComfyNode], stage: str, settings: dict, num_frames
     """Return what the sockets of `run_inputs` ask for; the node takes lists, so each is a list of one."""
     name, preset, steps, learning_rate, seed, preview_every, schedule = (settings[key][0] for key in (
         "name", "preset", "steps", "learning_rate", "seed", "preview_every", "schedule"))
-    from ..host.training import Request, configure
+    from ..host.training.runs import Request, configure
 
     config = configure(stage, preset, steps, learning_rate, seed, num_frames)
     return Request(config, schedule, name, preview_every, tell=lambda text: show_text(cls, text))
@@ -114,8 +114,8 @@ class DistillSpatialLoRA(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, latents, positive, negative, **settings) -> io.NodeOutput:
-        from ..host.dataset import Data
-        from ..host.training import distil_spatial_lora
+        from ..host.training.dataset import Data
+        from ..host.training.runs import distil_spatial_lora
 
         request = request_from(cls, "image", settings)
         lora, losses = distil_spatial_lora(model[0], Data(latents, positive, negative[0]), request)
@@ -165,8 +165,8 @@ class DistillMotionModule(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, latents, positive, negative, num_frames, init, decoupled, lora=(None,),
                 **settings) -> io.NodeOutput:
-        from ..host.dataset import Data
-        from ..host.training import distil_motion_module
+        from ..host.training.dataset import Data
+        from ..host.training.runs import distil_motion_module
 
         request = request_from(cls, "motion", settings, num_frames[0]).distilling(init[0], decoupled[0])
         trained, lora, losses = distil_motion_module(
@@ -208,8 +208,8 @@ class AdaptAdapter(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, latents, positive, negative, num_frames, train, **settings
                 ) -> io.NodeOutput:
-        from ..host.dataset import Data
-        from ..host.training import train_image_encoder
+        from ..host.training.dataset import Data
+        from ..host.training.runs import train_image_encoder
 
         request = request_from(cls, "adapt", settings, num_frames[0])
         trained, losses = train_image_encoder(

@@ -14,20 +14,20 @@ from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 from torch import Tensor, nn
 
+from ..demo import model as demo_model
 from ..demo.vocabulary import CONTEXT_DIM
-from ..host import tiny
 from ..host.motion import LoadedMotion, load_motion
 from ..motion.files import write_motion_file
 from ..motion.module import MotionConfig, MotionModule
-from .motion import reference_encoder
+from ..tools.benchmarks import reference_encoder
 
 FAMILY = SCHEDULE = "AnimateLCM text-to-video"
 IMAGE_TO_VIDEO = "AnimateLCM image-to-video"
-CONFIG = MotionConfig(channels=tiny.MOTION_CONFIG.channels, heads=8)
+CONFIG = MotionConfig(channels=demo_model.MOTION_CONFIG.channels, heads=8)
 """Fits the tiny UNet; released files have 8 heads, and none says so."""
 
 
-class TinyEps(tiny.TinySD15):
+class TinyEps(demo_model.TinySD15):
     """The tiny model with the prediction type of Stable Diffusion 1.5."""
 
     def model_type(self, state_dict, prefix=""):
@@ -50,7 +50,7 @@ def randomise(module: nn.Module, seed: int) -> nn.Module:
 @functools.cache
 def unet_weights(seed: int = 0) -> dict[str, Tensor]:
     """Return random weights of the tiny UNet."""
-    return randomise(tiny.new_unet(seed), seed).state_dict()
+    return randomise(demo_model.new_unet(seed), seed).state_dict()
 
 
 def tiny_model(seed: int = 0) -> ModelPatcher:

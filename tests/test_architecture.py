@@ -1,68 +1,157 @@
-"""Who may import whom, read from the source."""
+"""Who may import whom, read from the source of the whole tree."""
 
 import ast
+import sys
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "node_helpers", "nodes", "server"}
+HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "latent_preview", "node_helpers",
+        "nodes", "server"}
 """Top-level modules of ComfyUI."""
+ENGINE = {"motion", "samplers", "keyframes", "training", "storage"}
+BELOW_TOOLS = {*ENGINE, "demo", "host", "host/training", "client"}
 MAY_IMPORT = {
     "storage": set(),
-    "motion": {"motion", "storage"},
-    "samplers": {"samplers"},
-    "keyframes": {"keyframes"},
-    "training": {"training", "motion", "samplers", "storage"},
-    "client": {"client"},
-    "host": {"host", "motion", "samplers", "training", "keyframes", "demo", "storage", *HOST},
-    "nodes": {"nodes", "host", "motion", "samplers", "training", "keyframes", "comfy_api"},
-    # Command lines run the whole pack inside a host.
-    "evaluation": {"evaluation", "demo", "host", "samplers", "training", "storage", "comfy"},
-    "demo": {"demo", "host", "motion", "samplers", "training", "storage", "comfy"},
+    "motion": {"storage"},
+    "samplers": set(),
+    "keyframes": set(),
+    "client": set(),
+    "training": {"motion", "samplers", "storage"},
+    "demo": {"motion", "training"},
+    "host": {*ENGINE, "demo"},
+    "host/training": {*ENGINE, "demo", "host"},
+    "nodes": {*ENGINE, "demo", "host", "host/training"},
+    "tools": set(),
+    "tools/hosts": {"client"},
+    "tools/benchmarks": BELOW_TOOLS,
+    "tools/workflows": {*BELOW_TOOLS, "tools/hosts", "tools/benchmarks"},
+    "tools/demo": BELOW_TOOLS,
+    "tools/evaluation": {*BELOW_TOOLS, "tools/demo"},
+    "__init__.py": {"host", "nodes"},
+    "standalone.py": set(),
+    "batch.py": {"client"},
+    "train.py": {"standalone.py", "training", "host/training"},
+    "dev.py": {"client", "tools/hosts"},
 }
-"""What each package may import of the pack and of the host."""
-PURE = {"storage": set(), "motion": {"torch", "einops", "safetensors"}, "samplers": {"torch"}, "keyframes": {"torch"},
-        "training": {"torch", "safetensors", "av", "kornia", "tomli"}}
-"""The only libraries of the packages that are pure torch."""
+"""{room: the other rooms that it may import}; a room is a folder or, at the top, a script."""
+MAY_IMPORT_COMFYUI = {"demo", "host", "host/training", "nodes", "tools/benchmarks", "tools/demo", "tools/evaluation",
+                      "__init__.py", "standalone.py", "train.py"}
+LIBRARIES = {
+    "storage": set(),
+    "motion": {"torch", "einops", "safetensors"},
+    "samplers": {"torch"},
+    "keyframes": {"torch"},
+    "training": {"torch", "safetensors", "av", "kornia", "tomli"},
+    "client": {"aiohttp"},
+    "tools/hosts": {"pip"},
+    "batch.py": set(),
+    "dev.py": set(),
+}
+"""The only libraries of the rooms that need to run with little else, beside Python's own."""
 
 
-def imports(path: Path) -> set[str]:
-    """Return the top-level packages that a file imports, ours by the folder's name."""
-    found = set()
+def files_of(room: str) -> list[Path]:
+    """Return the files of a room, those of the rooms within it left out."""
+    path = ROOT / room
+    if path.is_file():
+        return [path]
+    inner = {ROOT / other for other in MAY_IMPORT if other.startswith(f"{room}/")}
+    return [file for file in path.rglob("*.py") if not inner & set(file.parents)]
+
+
+def room_of(module: list[str]) -> str | None:
+    """Return the room of a module of ours, given its path from the root; None for one of somebody else's."""
+    if not module:
+        return None
+    candidates = ("/".join(module[:2]), module[0], f"{module[0]}.py")
+    return next((name for name in candidates if name in MAY_IMPORT), None)
+
+
+@cache
+def imports(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the rooms and the other top-level modules that a file imports."""
+    rooms, others = set(), set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.add(node.module.split(".")[0])
+            modules = [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            folder = path.relative_to(ROOT).parts[: -node.level]
-            names = [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
-            found |= {folder[0]} if folder else set(names)
-    return found
+            base = list(path.relative_to(ROOT).parts[: -node.level]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            # What is imported from a package may be one of its modules.
+            modules = [[*base, alias.name] for alias in node.names]
+        else:
+            continue
+        for module in modules:
+            own = isinstance(node, ast.ImportFrom) and node.level > 0
+            if module[0] == "animatelcm":
+                module, own = module[1:], True
+            # Scripts have the root on their path, and there `nodes` is not the host's.
+            room = room_of(module) if own or (path.parent == ROOT and module[0] not in HOST) else None
+            if room is None:
+                others.add(module[0])
+            else:
+                rooms.add(room)
+    return frozenset(rooms), frozenset(others)
 
 
-@pytest.mark.parametrize("package", MAY_IMPORT)
-def test_packages_keep_their_directions(package):
-    files = list((ROOT / package).rglob("*.py"))
-    assert files
-    ours = {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()}
-    for path in files:
-        foreign = imports(path) & (ours | HOST) - MAY_IMPORT[package]
-        assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
+def arrows() -> dict[str, set[str]]:
+    """Return {room: the other rooms that it imports}."""
+    return {room: {other for file in files_of(room) for other in imports(file)[0]} - {room} for room in MAY_IMPORT}
 
 
-@pytest.mark.parametrize("package", PURE)
-def test_pure_packages_need_torch_alone(package):
-    import sys
+def test_every_folder_with_code_is_a_room():
+    code = {file.relative_to(ROOT).parts[0] for file in ROOT.glob("*/**/*.py")
+            if not file.relative_to(ROOT).parts[0].startswith(".")} - {"tests", "output"}
+    scripts = {file.name for file in ROOT.glob("*.py")}
+    assert code | scripts == {room.split("/")[0] for room in MAY_IMPORT}
 
-    for path in (ROOT / package).rglob("*.py"):
-        foreign = imports(path) - PURE[package] - MAY_IMPORT[package] - set(sys.stdlib_module_names)
-        assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_rooms_import_what_they_may(room):
+    assert files_of(room)
+    for file in files_of(room):
+        foreign = imports(file)[0] - {room} - MAY_IMPORT[room]
+        assert not foreign, f"{file.relative_to(ROOT)} imports {sorted(foreign)}"
+
+
+def test_no_arrow_runs_up():
+    """Rooms can be put on floors so that each imports only from floors below; a circle raises CycleError."""
+    assert list(TopologicalSorter(arrows()).static_order())
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT.keys() - MAY_IMPORT_COMFYUI))
+def test_who_may_import_comfyui(room):
+    for file in files_of(room):
+        foreign = imports(file)[1] & HOST
+        assert not foreign, f"{file.relative_to(ROOT)} imports {sorted(foreign)}"
+
+
+def test_nodes_reach_comfyui_through_its_public_interface_alone():
+    for file in files_of("nodes"):
+        foreign = imports(file)[1] & HOST - {"comfy_api"}
+        assert not foreign, f"{file.relative_to(ROOT)} imports {sorted(foreign)}"
+
+
+@pytest.mark.parametrize("room", LIBRARIES)
+def test_rooms_that_run_with_little_else(room):
+    for file in files_of(room):
+        foreign = imports(file)[1] - LIBRARIES[room] - set(sys.stdlib_module_names)
+        assert not foreign, f"{file.relative_to(ROOT)} imports {sorted(foreign)}"
 
 
 def test_the_pack_never_imports_itself_by_name():
     """The host loads the pack under a name of its own: only relative imports reach it."""
-    for package in MAY_IMPORT:
-        for path in (ROOT / package).rglob("*.py"):
-            assert "animatelcm" not in imports(path), path
+    for room in MAY_IMPORT.keys() - {"train.py"}:
+        for file in files_of(room):
+            assert "animatelcm" not in imported_names(file), file
+
+
+def imported_names(path: Path) -> set[str]:
+    """Return the first word of every absolute import."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    return ({alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+            | {node.module.split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom) and not node.level})

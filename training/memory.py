@@ -16,7 +16,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from .config import LoopConfig
 from .draws import Examples
-from .loop import Stage, autocast
+from .trainer import Stage, autocast
 
 CPU = torch.device("cpu")
 GIB = 2**30

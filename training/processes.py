@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from .loop import Stage
+from .trainer import Stage
 
 
 def batch_number(number: int, accumulation: int, rank: int, processes: int) -> int:

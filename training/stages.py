@@ -17,9 +17,9 @@ from .config import TrainingConfig
 from .consistency import Diffusion, Network
 from .draws import Source, draw
 from .finite import check_parameters
-from .loop import Stage
 from .losses import distillation_loss, teacher_free_loss
 from .origin import Origin
+from .trainer import Stage
 
 UP = ".up.weight"
 """End of the name of a LoRA's second matrix."""

@@ -4,9 +4,9 @@ import random
 
 import pytest
 import torch
-from animatelcm.demo import codec_training
 from animatelcm.demo.autoencoder import analytic_latent, mean_colour
-from animatelcm.demo.codec_training import (
+from animatelcm.tools.demo import codec_training
+from animatelcm.tools.demo.codec_training import (
     band_of_each,
     block_energies,
     codec_loss,

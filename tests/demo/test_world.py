@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 from animatelcm.demo import world
-from animatelcm.demo.detector import detect
+from animatelcm.tools.demo.detector import detect
 
 
 @pytest.mark.parametrize("seed", range(24))

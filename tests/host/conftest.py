@@ -7,7 +7,7 @@ import torch
 from animatelcm.host.motion import apply_motion
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host.probe import LENGTH, OVERLAP
-from animatelcm.tests.host.training_data import short_runs
+from animatelcm.tests.host.training.training_data import short_runs
 from animatelcm.tests.support import SCHEDULE, loaded_motion, tiny_model, with_windows
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from nodes import ControlNetApplyAdvanced
 
-from ...host import tiny
+from ...demo import model as demo_model
 from ..support import conditioning, randomise
 
-CONFIG = {name: value for name, value in tiny.UNET_CONFIG.items() if name not in ("out_channels", "num_heads")}
+CONFIG = {name: value for name, value in demo_model.UNET_CONFIG.items() if name not in ("out_channels", "num_heads")}
 SIZE = 64
 """Pixels of a hint: eight for each latent pixel."""
 
@@ -29,7 +29,7 @@ def hints(count: int, seed: int = 5) -> Tensor:
 
 def _network(seed: int) -> ControlNet:
     """Return a ControlNet of the tiny UNet's layout, resnet for resnet."""
-    network = ControlNet(**CONFIG, hint_channels=3, num_heads=tiny.NUM_HEADS, device=torch.device("cpu"),
+    network = ControlNet(**CONFIG, hint_channels=3, num_heads=demo_model.NUM_HEADS, device=torch.device("cpu"),
                          operations=comfy.ops.disable_weight_init)
     return randomise(network, seed).eval().requires_grad_(False)
 
@@ -56,7 +56,7 @@ def control_lora() -> ControlBase:
 
 def t2i_adapter() -> ControlBase:
     """Return what Load ControlNet Model makes of a T2I-Adapter."""
-    adapter = Adapter(cin=3 * 64, channels=list(tiny.MOTION_CONFIG.channels), nums_rb=2, ksize=1, sk=True,
+    adapter = Adapter(cin=3 * 64, channels=list(demo_model.MOTION_CONFIG.channels), nums_rb=2, ksize=1, sk=True,
                       use_conv=False, xl=False)
     return T2IAdapter(randomise(adapter, 9).eval(), 3 * 64, 8, "nearest-exact", device=torch.device("cpu"))
 

@@ -11,8 +11,8 @@ from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_custom_sampler import BasicGuider, CFGGuider, RandomNoise, SamplerCustomAdvanced
 from torch import Tensor, nn
 
+from ...demo.model import TinySD15
 from ...host.sampling import model_sampling_for
-from ...host.tiny import TinySD15
 from ...nodes.sampling import Sampler, Scheduler
 from ...samplers.schedules import SCHEDULES
 from ..support import conditioning, model_from, unet_weights

@@ -3,10 +3,10 @@
 import itertools
 
 import pytest
-from animatelcm.benchmarks import parity
-from animatelcm.benchmarks.parity import CFG, STEPS, TINY, TOLERANCE
 from animatelcm.host.motion import apply_motion, load_motion
 from animatelcm.samplers.schedules import SCHEDULES
+from animatelcm.tools.benchmarks import parity
+from animatelcm.tools.benchmarks.parity import CFG, STEPS, TINY, TOLERANCE
 
 TIMESTEPS = {1: (999,), 2: (999, 499), 4: (999, 749, 499, 249), 8: (999, 879, 749, 629, 499, 379, 249, 129)}
 """What the networks see, from the grid of 100."""
@@ -61,5 +61,5 @@ def test_without_motion_the_result_is_another(networks, model, inputs, expected)
 
 
 def test_diffusers_own_norm_is_the_one_thing_that_differs(expected):
-    """diffusers takes the temporal group norm over all frames, the authors over each alone; see benchmarks.parity."""
+    """diffusers takes the temporal group norm over all frames, the authors over each alone."""
     assert parity.result_of("", expected.with_own_norm, expected.runs[1, 1.0]).relative_rms > 100 * TOLERANCE

@@ -1,10 +1,9 @@
 """Whole image-to-video runs agree with diffusers and the encoder's formulae, on the same weights and noise."""
 
 import pytest
-from animatelcm.benchmarks import parity
-from animatelcm.benchmarks import parity_image_to_video as image_to_video
-from animatelcm.benchmarks.parity import TINY, TOLERANCE
-from animatelcm.tests.motion import reference_encoder
+from animatelcm.tools.benchmarks import parity, reference_encoder
+from animatelcm.tools.benchmarks import parity_image_to_video as image_to_video
+from animatelcm.tools.benchmarks.parity import TINY, TOLERANCE
 
 TIMESTEPS = {1: (999,), 4: (999, 749, 499, 249)}
 """What the networks see, from the grid of 200."""

@@ -3,9 +3,9 @@
 import comfy.sample
 import pytest
 import torch
+from animatelcm.demo.model import load_clip, new_text_model
 from animatelcm.host.motion import apply_motion
 from animatelcm.host.prompts import encode_schedule
-from animatelcm.host.tiny import load_clip, new_text_model
 from animatelcm.nodes.prompts import PromptSchedule
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.support import SCHEDULE, conditioning, noise_for, relative_rms, tiny_model, with_windows

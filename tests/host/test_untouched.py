@@ -10,7 +10,7 @@ import comfy.sd
 import comfy.supported_models
 import pytest
 import torch
-from animatelcm.host import tiny
+from animatelcm.demo import model as demo_model
 from animatelcm.host.image_to_video import apply_image_to_video
 from animatelcm.host.motion import apply_motion
 from animatelcm.motion.module import MotionConfig
@@ -120,20 +120,20 @@ def test_many_runs_in_turn(model, motion, tmp_path):
 class ThreeLevels(comfy.supported_models.SD15):
     """SDXL's layout, in miniature."""
 
-    unet_config = tiny.UNET_CONFIG | {
+    unet_config = demo_model.UNET_CONFIG | {
         "channel_mult": (1, 2, 4), "num_res_blocks": [2, 2, 2], "transformer_depth": [0, 0, 2, 2, 2, 2],
         "transformer_depth_output": [0, 0, 0, 2, 2, 2, 2, 2, 2]}
-    unet_extra_config = tiny.TinySD15.unet_extra_config
+    unet_extra_config = demo_model.TinySD15.unet_extra_config
 
 
 class TwoLevels(ThreeLevels):
-    unet_config = tiny.UNET_CONFIG | {
+    unet_config = demo_model.UNET_CONFIG | {
         "channel_mult": (1, 2), "num_res_blocks": [2, 2], "transformer_depth": [1, 1, 1, 1],
         "transformer_depth_output": [1, 1, 1, 1, 1, 1]}
 
 
 class OtherChannels(ThreeLevels):
-    unet_config = tiny.UNET_CONFIG | {"channel_mult": (1, 2, 3, 3)}
+    unet_config = demo_model.UNET_CONFIG | {"channel_mult": (1, 2, 3, 3)}
 
 
 def random_model(kind):

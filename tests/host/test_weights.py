@@ -5,11 +5,11 @@ import random
 import folder_paths
 import pytest
 import torch
-from animatelcm.host import headless
 from animatelcm.host.folders import MOTION_LORAS, MOTION_MODELS, motion_files, motion_lora_path, motion_path
 from animatelcm.host.motion import load_motion
 from animatelcm.host.motion_lora import with_motion_lora
 from animatelcm.host.trained import load_lora
+from animatelcm.host.training import headless
 from animatelcm.host.weights import WeightsError, load_checkpoint, load_control_net, read_lora
 from animatelcm.motion.errors import MotionFileError
 from animatelcm.motion.files import write_motion_file

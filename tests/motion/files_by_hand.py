@@ -8,7 +8,7 @@ import math
 import torch
 from safetensors.torch import save_file
 
-from . import reference_encoder
+from ...tools.benchmarks import reference_encoder
 
 CHANNELS = (32, 64, 32, 64)
 SITES = [(f"down_blocks.{b}.motion_modules.{j}", c) for b, c in enumerate(CHANNELS) for j in range(2)]

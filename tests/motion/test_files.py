@@ -7,7 +7,6 @@ import pytest
 import torch
 from animatelcm.motion.files import MotionFileError, read_motion_file, write_motion_file
 from animatelcm.motion.module import MotionConfig, MotionModule, sinusoid
-from animatelcm.tests.motion import reference_encoder
 from animatelcm.tests.motion.files_by_hand import (
     BIASES,
     CHANNELS,
@@ -22,6 +21,7 @@ from animatelcm.tests.motion.files_by_hand import (
     expected_weights,
     save,
 )
+from animatelcm.tools.benchmarks import reference_encoder
 from diffusers import MotionAdapter
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from animatelcm.motion.image_encoder import ImageEncoder
-from animatelcm.tests.motion import reference_encoder
 from animatelcm.tests.support import relative_rms
+from animatelcm.tools.benchmarks import reference_encoder
 
 CHANNELS = (32, 64, 96, 96)
 """The last two levels are as wide as each other, as in Stable Diffusion 1.5."""

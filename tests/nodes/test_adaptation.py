@@ -6,7 +6,7 @@ import torch
 from animatelcm.host.folders import register_folders
 from animatelcm.nodes import adaptation as nodes
 from animatelcm.tests.host.controls import control_lora, controlled, hints
-from animatelcm.tests.host.training_data import data, short_runs
+from animatelcm.tests.host.training.training_data import data, short_runs
 from animatelcm.tests.nodes.test_training import execute
 from animatelcm.tests.support import loaded_motion, run, tiny_model
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from animatelcm.demo.model import load_demo_model
 from animatelcm.host.folders import register_folders
 from animatelcm.host.image_to_video import fit_images
 from animatelcm.host.motion import KEY
-from animatelcm.host.tiny import load_demo_model
 from animatelcm.nodes import image_to_video, motion
 from animatelcm.nodes.image_to_video import ImageToVideo
 from animatelcm.nodes.motion import ApplyMotionModule

@@ -4,7 +4,7 @@ import pytest
 import torch
 from animatelcm.host.folders import register_folders
 from animatelcm.nodes import training as nodes
-from animatelcm.tests.host.training_data import data, short_runs
+from animatelcm.tests.host.training.training_data import data, short_runs
 from animatelcm.tests.support import loaded_motion, tiny_model
 from comfy_extras.nodes_train import LoraModelLoader, SaveLoRA
 

@@ -10,7 +10,7 @@ import comfy.sample
 import comfy.supported_models
 import pytest
 import torch
-from animatelcm.host import tiny
+from animatelcm.demo import model as demo_model
 from animatelcm.host.folders import register_folders
 from animatelcm.host.motion import apply_motion
 from animatelcm.nodes.controls import MotionControl
@@ -51,7 +51,7 @@ def kit(tmp_path_factory):
     watch = snapshots.Watch(model)
     yield SimpleNamespace(
         model=model, options=watch.options, calls=calls, text=loaded_motion(folder),
-        image=loaded_image_to_video(folder), vae=tiny.load_demo_model()[2])
+        image=loaded_image_to_video(folder), vae=demo_model.load_demo_model()[2])
     watch.check()
 
 
@@ -68,7 +68,7 @@ class OtherVAE:
 
 def other_model(kind, **config):
     """Return a MODEL of another family, with a UNet of few channels."""
-    known = kind(tiny.UNET_CONFIG | {"model_channels": 64} | config)
+    known = kind(demo_model.UNET_CONFIG | {"model_channels": 64} | config)
     known.set_inference_dtype(torch.float32, None)
     device = get_torch_device()
     return comfy.model_patcher.CoreModelPatcher(known.get_model({}), load_device=device, offload_device=device)

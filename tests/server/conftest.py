@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from animatelcm.client.api import ComfyClient
-from animatelcm.dev_tools.hosts import version_of
-from animatelcm.dev_tools.server import PACK_NAME, Host, Server, make_base
+from animatelcm.tools.hosts.hosts import version_of
+from animatelcm.tools.hosts.server import PACK_NAME, Host, Server, make_base
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 from animatelcm.client.api import ComfyClient, RunError, saved_files
-from animatelcm.dev_tools.server import Server
 from animatelcm.tests.support import image_to_video_file
+from animatelcm.tools.hosts.server import Server
 from PIL import Image
 
 MOTION, FRAMES = "animatediff_models", 5

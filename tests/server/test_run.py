@@ -11,8 +11,8 @@ import av
 import pytest
 from animatelcm.client.api import ComfyClient, Progress, RunError, saved_files
 from animatelcm.client.workflow import load, set_text, to_prompt
-from animatelcm.dev_tools.contact_sheet import frames_of, sheet_of
-from animatelcm.dev_tools.server import PACK_NAME, Server, ServerError, make_base
+from animatelcm.tools.hosts.server import PACK_NAME, Server, ServerError, make_base
+from animatelcm.tools.workflows.contact_sheet import frames_of, sheet_of
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "example_workflows"

@@ -11,8 +11,8 @@ import pytest
 import torch
 from animatelcm.client.api import ComfyClient, Progress, RunError, saved_files
 from animatelcm.client.workflow import load, set_value, to_prompt
-from animatelcm.dev_tools.server import Server
 from animatelcm.tests.server.sampling import latents, latents_of, sampling
+from animatelcm.tools.hosts.server import Server
 from safetensors.torch import load_file
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"

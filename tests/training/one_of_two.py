@@ -20,8 +20,9 @@ from torch import distributed, nn
 from ...training import checkpoints, ema
 from ...training.config import LoopConfig
 from ...training.decisions import Together
-from ...training.loop import Stage, train
+from ...training.loop import train
 from ...training.processes import interrupts_noted
+from ...training.trainer import Stage
 
 STEPS = 6
 

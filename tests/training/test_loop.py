@@ -10,10 +10,11 @@ from animatelcm.tests.training import toys
 from animatelcm.training import ema
 from animatelcm.training.checkpoints import CheckpointError
 from animatelcm.training.config import LoopConfig
-from animatelcm.training.loop import MOST_LEFT_OUT, DivergenceError, Stage, learning_rate, nothing_left, train
+from animatelcm.training.loop import DivergenceError, nothing_left, train
 from animatelcm.training.origin import Origin
 from animatelcm.training.processes import shared
 from animatelcm.training.stages import motion_stage
+from animatelcm.training.trainer import MOST_LEFT_OUT, Stage, learning_rate
 from torch import nn
 
 CONFIG = LoopConfig(steps=6, learning_rate=1e-2, warmup=2, accumulation=2, rate="cosine", save_every=2)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from animatelcm.host import tiny, training
+from animatelcm.demo import model as demo_model
+from animatelcm.host.training import runs
 from animatelcm.tests.support import loaded_motion
 from animatelcm.tests.training import toys
 from animatelcm.training.clips import ClipSettings, augment
@@ -45,8 +46,8 @@ def draw(what, motion):
         return torch.cat([layer.down.weight.flatten() for layer in inject(toys.Model(), toys.NAMES, toys.LORA,
                                                                           seed=3).values()])
     if what == "encoder":
-        return training._new_encoder(motion, 3, torch.device("cpu")).state_dict()["conv_in.weight"]
-    return next(tiny.new_unet(3).parameters())
+        return runs._new_encoder(motion, 3, torch.device("cpu")).state_dict()["conv_in.weight"]
+    return next(demo_model.new_unet(3).parameters())
 
 
 @pytest.mark.parametrize("what", ["crop", "LoRA", "encoder", "UNet"])

@@ -1,1 +1,0 @@
-"""What `dev.py` is made of: environments, hosts, the server process. Standard library only."""

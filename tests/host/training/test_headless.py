@@ -1,0 +1,93 @@
+"""Training from a folder, without the graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import comfy.controlnet
+import pytest
+import torch
+from animatelcm.host.training import headless, runs
+from animatelcm.host.training.headless import CachedData, Loaded
+from animatelcm.tests.host.controls import control_lora
+from animatelcm.tests.support import loaded_motion, tiny_model
+from animatelcm.tests.training.clip_files import numbered_frames, write_video
+from animatelcm.training import loop
+from animatelcm.training.cache import CachedClips, prepare
+from animatelcm.training.data import scan
+from animatelcm.training.memory import Estimate
+from animatelcm.training.options import plan
+from safetensors.torch import load_file, save_file
+
+
+@pytest.mark.parametrize("decoupled", [True, False])
+def test_what_is_trained_is_written_all_of_it(tmp_path, monkeypatch, decoupled):
+    """Trained at once, a motion module comes with a LoRA without which it is worth little."""
+    lora, motion, seen = {"lora_unet_a.alpha": torch.tensor(2.0)}, loaded_motion(tmp_path), []
+    monkeypatch.setattr(headless, "load_motion", lambda path: motion)
+    monkeypatch.setattr(headless, "distil_motion_module",
+                        lambda *given: seen.append(given[-1].config.distillation.decoupled) or (motion, lora, []))
+    asked = plan({"stage": "motion", "preset": "tiny", "data": "clips", "distillation": {"decoupled": decoupled}})
+    write = headless.train(asked, Loaded(tiny_model(), None, None, "tiny"), None, None, print)
+    files = write(tmp_path / "out" / "cats.v1")
+    assert [file.name for file in files] == ["cats.v1.safetensors", "cats.v1.lora.safetensors"][:1 if decoupled else 2]
+    assert sorted(files) == sorted((tmp_path / "out").iterdir()) and seen == [decoupled]
+    assert decoupled or load_file(files[1]).keys() == lora.keys()
+
+
+def test_versions_of_a_name_do_not_overwrite_each_other(tmp_path, monkeypatch):
+    """What stands behind the last dot of a name is no suffix."""
+    monkeypatch.setattr(headless, "distil_spatial_lora",
+                        lambda *given: ({"a": torch.tensor(float(given[-1].name[-1]))}, []))
+    written = []
+    for name in ("cats.v1", "cats.v2"):
+        asked = plan({"stage": "image", "preset": "tiny", "data": "clips", "name": name})
+        write = headless.train(asked, Loaded(tiny_model(), None, None, "tiny"), None, None, print)
+        written += write(tmp_path / name)
+    assert [file.name for file in written] == ["cats.v1.safetensors", "cats.v2.safetensors"]
+    assert [load_file(file)["a"].item() for file in written] == [1, 2]
+
+
+def test_a_folder_of_clips_is_its_files_and_how_they_are_cut(tmp_path):
+    write_video(tmp_path / "clips" / "a.mp4", numbered_frames(3, 64, 64), "a red circle")
+    write_video(tmp_path / "clips" / "b.mp4", numbered_frames(4, 64, 64), "a blue circle")
+
+    def of(**told):
+        asked = plan({"stage": "adapt", "preset": "tiny", "data": str(tmp_path / "clips"),
+                      "training": {"num_frames": 2, "height": 64, "width": 64}, **told})
+        folder = scan(asked.options.data, asked.clips)
+        return CachedData(CachedClips(folder, asked.clips, asked.views, tmp_path, "frames", "text")).origin()
+
+    before = of()
+    assert of() == before and before.settings["views.seed"] == 0
+    assert of(views={"views": 2}).differences(before, 0) == ["views.views 2, was 4"]
+    assert of(clips={"flip": 0.5}).differences(before, 0) == ["clips.flip 0.5, was 0.0"]
+    other = replace(before, contents={**before.contents, "data": "x"})
+    (tmp_path / "clips" / "a.txt").write_text("a green circle", encoding="utf-8")
+    assert of().differences(before, 0) == before.differences(other, 0) == ["other data"]
+
+
+def test_a_control_net_is_tuned_on_a_folder_of_clips_and_hints(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "estimate", lambda *args: Estimate(0, 0, 2**20, 0, 0))
+    given = {key: weight.contiguous() for key, weight in control_lora().control_weights.items()}
+    save_file(given, tmp_path / "control.safetensors")
+    write_video(tmp_path / "clips" / "a.mp4", numbered_frames(3, 64, 64), "a red circle")
+    write_video(tmp_path / "clips" / "a.hint.mp4", numbered_frames(3, 64, 64), caption=None)
+    told = plan({"stage": "adapt", "preset": "tiny", "data": str(tmp_path / "clips"), "loop": {"steps": 1},
+                 "control_net": str(tmp_path / "control.safetensors"), "views": {"views": 1},
+                 "training": {"num_frames": 2, "height": 64, "width": 64}})
+    loaded = headless.load("demo")
+    clips = prepare(scan(told.options.data, told.clips, hints=True), told.clips, told.views, loaded.encoders(),
+                    tmp_path / "cache")
+    losses = []
+
+    def walk(stage, config):
+        losses.extend(report.loss for report in loop.train(stage, config.loop))
+        return losses
+
+    write = headless.train(told, loaded, clips, walk, print)
+    [file] = write(tmp_path / "tuned")
+    assert file == tmp_path / "tuned.safetensors" and len(losses) == 1
+    tuned = comfy.controlnet.load_controlnet(str(file)).control_weights
+    zero = "zero_convs.0.0.weight"
+    assert tuned[zero].shape == given[zero].shape and not torch.equal(tuned[zero], given[zero])

@@ -1,0 +1,60 @@
+"""The ablations' trainings: what each starts from, and that a run goes on from mark to mark."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from animatelcm.demo.files import LORA, MODELS
+from animatelcm.host.training import runs
+from animatelcm.tools.evaluation import ablations
+from animatelcm.tools.evaluation.ablations import Run, decoupling, initialisations, motion_modules
+from safetensors.torch import load_file
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Two frames, or two images, in a step, and no warm-up."""
+    monkeypatch.setattr(ablations, "WARMUP", 0)
+    monkeypatch.setattr(ablations, "settings", lambda *args, settings=ablations.settings: replace(
+        config := settings(*args), batch=min(config.batch, 2), num_frames=min(config.num_frames, 2)))
+
+
+def test_one_run_trains_in_two_stages_and_the_other_in_one(tmp_path, monkeypatch):
+    apart, direct = methods = decoupling(tmp_path, 2)
+    assert [method.steps for method in methods] == [(4,), (4,)]
+    assert [path.name for path in apart.parts.files] == ["decoupled-1.safetensors", "decoupled-1-lora.safetensors"]
+    assert [path.name for path in direct.parts.files] == ["direct-2.safetensors", "direct-2-lora.safetensors"]
+    for parts in (apart.parts, direct.parts):
+        trained = load_file(parts.loras[0])
+        assert any(tensor.any() for key, tensor in trained.items() if key.endswith("lora_up.weight"))
+    # What is there already is not trained again.
+    monkeypatch.delattr(runs, "run_stage")
+    assert decoupling(tmp_path, 2) == methods
+
+
+def test_a_run_from_mark_to_mark_is_one_that_never_stopped(tmp_path):
+    run = Run("init-both", "both")
+    for name, marks in (("stopped", (1, 2)), ("whole", (2,))):
+        *_, (mark, parts) = motion_modules(run, marks, tmp_path / name, MODELS / LORA)
+        assert mark == 2 and parts.loras == (MODELS / LORA,)
+    one, other = (load_file(tmp_path / name / "init-both-2.safetensors") for name in ("stopped", "whole"))
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_fewer_steps_are_not_those_of_a_longer_run(tmp_path):
+    run = Run("init-none", "none")
+    for name, marks in (("one", (2,)), ("one", (1,)), ("other", (1,))):
+        list(motion_modules(run, marks, tmp_path / name, MODELS / LORA))
+    one, other = (load_file(tmp_path / name / "init-none-1.safetensors") for name in ("one", "other"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_every_initialisation_has_its_own_curve(tmp_path):
+    curves = initialisations(tmp_path, (1,))
+    assert list(curves) == ["init student", "init both", "init none"]
+    assert all(len(points) == 1 for points in curves.values())
+    files = [load_file(points[0][1].parts.motion) for points in curves.values()]
+    key = next(key for key in files[0] if key.endswith("to_q.weight"))
+    assert not any(torch.equal(files[0][key], other[key]) for other in files[1:])

@@ -1,0 +1,109 @@
+"""The server process: where its packs come from, and how it fails."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from animatelcm.tools.hosts.server import Host, Server, ServerError, free_port, is_ready, make_base, start, stop
+
+READY = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b'{"system": {}}')
+port = int(sys.argv[sys.argv.index("--port") + 1])
+print("PLACE", flush=True)
+http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+
+
+def fake_host(tmp_path: Path, main: str) -> Host:
+    folder = tmp_path / "host"
+    folder.mkdir()
+    (folder / "main.py").write_text(main, encoding="utf-8")
+    return Host(folder, Path(sys.executable), "0.0.0")
+
+
+def server_of(tmp_path: Path, main: str) -> Server:
+    return Server(fake_host(tmp_path, main), make_base(tmp_path / "base", {}), extra=("--cpu",))
+
+
+def test_server_is_up_inside_and_gone_after(tmp_path: Path) -> None:
+    waits: list[float] = []
+    server = server_of(tmp_path, READY)
+    server._on_wait = waits.append
+    with server:
+        assert is_ready(server.url)
+        assert "PLACE" in server.log_tail()
+    assert not is_ready(server.url)
+    assert waits == sorted(waits) != []
+
+
+def test_server_is_gone_after_an_error(tmp_path: Path) -> None:
+    server = server_of(tmp_path, READY)
+    with pytest.raises(KeyboardInterrupt), server:
+        raise KeyboardInterrupt
+    assert not is_ready(server.url)
+
+
+def test_server_that_dies_shows_its_log(tmp_path: Path) -> None:
+    server = server_of(tmp_path, "raise SystemExit('out of luck')")
+    with pytest.raises(ServerError, match=r"(?s)exit status 1.*out of luck"), server:
+        pass
+
+
+def test_pack_that_cannot_be_imported_is_an_error(tmp_path: Path) -> None:
+    server = server_of(tmp_path, READY.replace("PLACE", "0.1 seconds (IMPORT FAILED): AnimateLCM"))
+    with pytest.raises(ServerError, match="could not import"), server:
+        pass
+    assert not is_ready(server.url)
+
+
+def test_server_that_ignores_the_request_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("animatelcm.tools.hosts.server.STOP_SECONDS", 0.2)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('x', flush=True); time.sleep(60)"
+    with (tmp_path / "log").open("wb") as log:
+        process = start([sys.executable, "-c", deaf], log)
+    while not (tmp_path / "log").read_bytes():
+        time.sleep(0.02)
+    stop(process)
+    assert process.returncode != 0
+
+
+def test_base_holds_the_packs_asked_for_and_no_others(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for pack in (one, two):
+        pack.mkdir()
+        (pack / "__init__.py").write_text(pack.name, encoding="utf-8")
+    base = make_base(tmp_path / "base", {"Pack": one, "Old": two})
+    make_base(base, {"Pack": two})
+    assert [entry.name for entry in (base / "custom_nodes").iterdir()] == ["Pack"]
+    assert (base / "custom_nodes" / "Pack" / "__init__.py").read_text(encoding="utf-8") == "two"
+    assert (one / "__init__.py").exists()
+    assert (two / "__init__.py").exists()
+
+
+def test_base_replaces_a_link_to_a_folder_that_is_gone(tmp_path: Path) -> None:
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    base = make_base(tmp_path / "base", {"Pack": pack})
+    pack.rename(tmp_path / "moved")
+    make_base(base, {"Pack": tmp_path / "moved"})
+    assert (base / "custom_nodes" / "Pack").resolve() == tmp_path / "moved"
+
+
+def test_base_gets_the_inputs_with_their_folders(tmp_path: Path) -> None:
+    (tmp_path / "inputs" / "clips").mkdir(parents=True)
+    (tmp_path / "inputs" / "clips" / "one.txt").write_text("a clip", encoding="utf-8")
+    for _ in range(2):
+        base = make_base(tmp_path / "base", {}, tmp_path / "inputs")
+    assert (base / "input" / "clips" / "one.txt").read_text(encoding="utf-8") == "a clip"
+
+
+def test_free_port_can_be_taken() -> None:
+    with socket.create_server(("127.0.0.1", free_port())):
+        pass

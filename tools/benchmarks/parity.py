@@ -1,0 +1,304 @@
+"""Compare whole runs with diffusers on the same random weights and noise.
+
+    python dev.py parity            a tiny model
+    python dev.py parity --full     Stable Diffusion 1.5's size in float32, one side after the other: 10 GB of memory
+
+On one side diffusers' UNetMotionModel, MotionAdapter and LCMScheduler as AnimateLCM configures them; on the other the
+host with this pack, with the stock sampler "lcm" and with ours. One line for each case gives the relative RMS of the
+difference between the latents; the last line is one JSON object.
+
+One thing is changed in diffusers' network: its temporal transformers take their group norm over all frames of a clip
+together, those of AnimateDiff and AnimateLCM, where the weights come from, over each frame alone. So do ours, and so
+does diffusers' here. The JSON's `diffusers_own_norm` is how far its own norm leads away, in one step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .clock import Clock
+from .fill import stand_in
+
+STEPS, CFG = (1, 2, 4, 8), (1.0, 1.5)
+NAME = "steps {}, cfg {}"
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is compared: the shape of the UNet, and of the clip."""
+
+    channels: tuple[int, ...]
+    heads: int
+    context_dim: int
+    num_frames: int
+    latent: int
+    """Height and width of the latents."""
+
+
+TINY = Size((32, 64, 64, 64), 2, 64, num_frames=5, latent=8)
+FULL = Size((320, 640, 1280, 1280), 8, 768, num_frames=16, latent=8)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: the clean latents, f c h w, and the timesteps that the UNet saw."""
+
+    latents: Tensor
+    timesteps: tuple[int, ...]
+
+
+def cases() -> Iterator[tuple[int, float]]:
+    """Yield (steps, cfg) of every case."""
+    yield from itertools.product(STEPS, CFG)
+
+
+def inputs(size: Size) -> tuple[Tensor, Tensor, Tensor]:
+    """Return conditional and unconditional text features, 1 77 d, and the noise of every step, steps f c h w."""
+    text = torch.randn(2, 1, 77, size.context_dim, generator=torch.Generator().manual_seed(3))
+    shape = (1, 4, size.num_frames, size.latent, size.latent)
+    noise = torch.cat([torch.randn(shape, generator=noise_generator(step)) for step in range(max(STEPS))])
+    return text[0], text[1], noise.transpose(1, 2)
+
+
+def noise_generator(step: int) -> torch.Generator:
+    """Return what the noise of a step is drawn from, on both sides."""
+    return torch.Generator().manual_seed(100 + step)
+
+
+def randomise(network: nn.Module, seed: int) -> nn.Module:
+    """Give every parameter stand-in values; here biases and norms vary too, so that none can be mixed up unseen."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        values = stand_in(name, parameter.shape, generator)
+        if parameter.ndim < 2:
+            values += 0.1 * torch.randn(parameter.shape, generator=generator)
+        parameter.data.copy_(values)
+    return network.eval().requires_grad_(False)
+
+
+# diffusers
+
+def diffusers_networks(size: Size):
+    """Return diffusers' image UNet and motion adapter with random weights."""
+    from diffusers import MotionAdapter, UNet2DConditionModel
+
+    unet = UNet2DConditionModel(
+        block_out_channels=size.channels, cross_attention_dim=size.context_dim, attention_head_dim=size.heads)
+    adapter = MotionAdapter(block_out_channels=size.channels, motion_max_seq_length=64)
+    randomise(unet, 1)
+    # Early x0 is the network's output times 25: a random network would blow rounding errors up from step to step.
+    unet.conv_out.weight.data *= 0.1
+    return unet, randomise(adapter, 2)
+
+
+class FrameNorm(nn.Module):
+    """Take a group norm over each frame, (b c f h w), as the motion modules' authors do."""
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.transpose(1, 2)
+        return self.norm(frames.flatten(0, 1)).view(frames.shape).transpose(1, 2)
+
+
+def use_frame_norm(network) -> None:
+    """Make a UNetMotionModel's temporal transformers normalise as those of the authors."""
+    from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
+
+    for module in list(network.modules()):
+        if isinstance(module, AnimateDiffTransformer3D):
+            module.norm = FrameNorm(module.norm)
+
+
+@torch.inference_mode()
+def run_diffusers(unet, text: tuple[Tensor, Tensor], noise: Tensor, steps: int, cfg: float,
+                  beta_end: float = 0.012, original_steps: int = 100) -> Run:
+    """Sample with a UNetMotionModel and LCMScheduler, with guidance as in diffusers' AnimateDiffPipeline."""
+    from diffusers import LCMScheduler
+
+    scheduler = LCMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=beta_end,
+                             original_inference_steps=original_steps, clip_sample=False)
+    scheduler.set_timesteps(steps)
+    z = noise[0].transpose(0, 1)[None]  # f c h w -> 1 c f h w
+    for i, timestep in enumerate(scheduler.timesteps):
+        eps = _predict(unet, z, timestep, text[0])
+        if cfg != 1:
+            without = _predict(unet, z, timestep, text[1])
+            eps = without + cfg * (eps - without)
+        z = scheduler.step(eps, timestep, z, generator=noise_generator(i + 1), return_dict=False)[0]
+    return Run(z[0].transpose(0, 1).contiguous(), tuple(scheduler.timesteps.tolist()))
+
+
+def _predict(unet, z: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+    frames = text.repeat(z.shape[2], 1, 1)
+    return unet(z, timestep, encoder_hidden_states=frames, return_dict=False)[0]
+
+
+# The host with this pack
+
+def host_model(unet_weights: dict[str, Tensor], size: Size):
+    """Return the host's MODEL with weights under diffusers' names."""
+    import comfy.model_management
+    import comfy.model_patcher
+    import comfy.utils
+    from comfy.supported_models import SD15
+
+    base = size.channels[0]
+    unet_config = {
+        "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": base,
+        "channel_mult": tuple(channels // base for channels in size.channels), "num_res_blocks": [2, 2, 2, 2],
+        "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0], "transformer_depth_middle": 1,
+        "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "context_dim": size.context_dim,
+        "use_spatial_transformer": True, "use_linear_in_transformer": False, "use_temporal_attention": False,
+        "adm_in_channels": None, "use_checkpoint": False, "legacy": False}
+    names = comfy.utils.unet_to_diffusers(unet_config)
+    config = SD15(unet_config)
+    config.unet_config = unet_config | {"num_heads": size.heads, "num_head_channels": -1}
+    config.set_inference_dtype(torch.float32, None)
+    model = config.get_model({}, device=None)
+    model.diffusion_model.load_state_dict({names[key]: weight for key, weight in unet_weights.items()}, assign=True)
+    return comfy.model_patcher.CoreModelPatcher(
+        model, load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device())
+
+
+def run_host(model, ours: bool, text: tuple[Tensor, Tensor], noise: Tensor, steps: int, cfg: float) -> Run:
+    """Sample with a MODEL through the host's guider and a SAMPLER, which is given the noise of every step."""
+    import comfy.sample
+    import comfy.samplers
+    from comfy.k_diffusion.sampling import sample_lcm as stock_lcm
+    from comfy.patcher_extension import WrappersMP
+
+    from ...host.sampling import scheduled_sigmas
+    from ...samplers.lcm import sample_lcm
+
+    def sample(wrapped, x, sigmas, extra_args, callback, disable):
+        later = iter(noise[1:].to(x))
+        if ours:
+            return sample_lcm(wrapped, x, sigmas, 1.0, lambda *levels: next(later), extra_args, callback)
+        return stock_lcm(wrapped, x, sigmas, extra_args, callback, disable, lambda *levels: next(later))
+
+    seen = []
+
+    def note(executor, x, timesteps, *args, **kwargs):
+        seen.append(int(timesteps[0]))
+        if (timesteps != timesteps[0]).any():
+            raise RuntimeError(f"the frames of one call have different timesteps: {timesteps.tolist()}")
+        return executor(x, timesteps, *args, **kwargs)
+
+    model = model.clone()
+    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "parity", note)
+    sigmas, timesteps = scheduled_sigmas(model, steps)
+    with torch.inference_mode():
+        latents = comfy.sample.sample_custom(
+            model, noise[0], cfg, comfy.samplers.KSAMPLER(sample), sigmas, [[text[0], {}]], [[text[1], {}]],
+            torch.zeros_like(noise[0]), disable_pbar=True, seed=0)
+    return Run(model.get_model_object("latent_format").process_in(latents), tuple(dict.fromkeys(seen)))
+
+
+# The comparison
+
+@dataclass(frozen=True)
+class Result:
+    """How one case compares."""
+
+    case: str
+    relative_rms: float
+    timesteps_agree: bool
+
+
+def compare(size: Size, folder: Path, progress: Callable[[str], None]) -> Iterator[Result]:
+    """Yield the result of every case, holding one side in memory at a time; the first is of diffusers' own norm."""
+    progress("making diffusers' networks")
+    *text, noise = inputs(size)
+    unet, adapter = diffusers_networks(size)
+    adapter.save_pretrained(folder)
+    weights = unet.state_dict()
+    expected = diffusers_side(unet, adapter, text, noise, progress)
+    del unet, adapter
+    gc.collect()
+    yield result_of("diffusers' own norm, 1 step", expected.with_own_norm, expected.runs[1, 1.0])
+
+    from ...host.motion import apply_motion, load_motion
+    from ...samplers.schedules import SCHEDULES
+
+    progress("making the host's networks")
+    motion = load_motion(folder / "diffusion_pytorch_model.safetensors")
+    model = apply_motion(host_model(weights, size), motion, 1.0, SCHEDULES[motion.schedule])
+    for ours, case in itertools.product((False, True), cases()):
+        run = run_host(model, ours, text, noise, *case)
+        yield result_of(f"{'our sampler' if ours else 'stock lcm'}, {NAME.format(*case)}", run, expected.runs[case])
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What diffusers gives."""
+
+    with_own_norm: Run
+    """One step, cfg 1, with its own clip-wide norm."""
+    runs: dict[tuple[int, float], Run]
+    """By (steps, cfg), with the authors' norm."""
+
+
+def diffusers_side(unet, adapter, text: tuple[Tensor, Tensor], noise: Tensor,
+                   progress: Callable[[str], None] = lambda text: None) -> Expected:
+    """Run every case in diffusers; `progress` is called after each."""
+    from diffusers import UNetMotionModel
+
+    network = UNetMotionModel.from_unet2d(unet, adapter).eval()
+    with_own_norm = run_diffusers(network, text, noise, 1, 1.0)
+    use_frame_norm(network)
+    runs = {}
+    for case in cases():
+        runs[case] = run_diffusers(network, text, noise, *case)
+        progress(f"diffusers, {NAME.format(*case)}: done")
+    return Expected(with_own_norm, runs)
+
+
+def result_of(case: str, run: Run, reference: Run) -> Result:
+    """Compare two runs."""
+    error = (run.latents - reference.latents).pow(2).mean() / reference.latents.pow(2).mean()
+    return Result(case, error.sqrt().item(), run.timesteps == reference.timesteps)
+
+
+def all_digits() -> None:
+    """Let a GPU multiply with all digits of float32; by default its convolutions keep three of them."""
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="compare at Stable Diffusion 1.5's size")
+    size = FULL if parser.parse_args().full else TINY
+    print(f"{size.num_frames} frames, {8 * size.latent} x {8 * size.latent} px, channels {size.channels}", flush=True)
+    all_digits()
+    clock, results = Clock(), []
+    with tempfile.TemporaryDirectory() as folder:
+        for result in compare(size, Path(folder), clock.tell):
+            clock.tell(f"{result.case:<30} relative RMS {result.relative_rms:.2e}")
+            results.append(result)
+    other, *results = results
+    worst = max(result.relative_rms for result in results)
+    timesteps_agree = all(result.timesteps_agree for result in results)
+    passed = worst <= TOLERANCE and timesteps_agree
+    print(json.dumps({"passed": passed, "worst_relative_rms": worst, "tolerance": TOLERANCE,
+                      "timesteps_agree": timesteps_agree, "diffusers_own_norm": other.relative_rms,
+                      "seconds": round(clock.seconds(), 1)}))
+    raise SystemExit(not passed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Distil the demo model into one that needs four steps and no guidance, with this pack's own training.
+
+Stage "lora" is the spatial LoRA, "t2v" the motion module with it, "i2v" its image encoder and "adapted" a ControlNet
+for it, both without a teacher.
+Every step draws its scenes from its own number; no picture is seen twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ...demo import world
+from ...demo.files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, LORA, MOTION, OWN_MOTION, TEXT, WEIGHTS
+from ...samplers.schedules import SCHEDULES
+from ...storage.atomic import replacing
+from ...training.config import DistillationConfig, LoopConfig, LoRAConfig, TrainingConfig
+from ...training.draws import Examples, Source
+from ...training.fingerprint import of_code, of_files
+from ...training.origin import Origin
+from ...training.trainer import Stage
+from . import layout
+from .denoising import CODE, finished_image_model, frames_of, latents_of, scenes, walk
+from .sampler import Settings, with_lora
+from .stages import Place
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+    from ...host.motion import LoadedMotion
+    from ...host.training.runs import Request
+
+SCHEDULE = "AnimateLCM text-to-video"
+SKIP = SCHEDULES[SCHEDULE].original_steps // Settings().steps
+"""Grid steps of one that is as long as those of the demo's own sampler."""
+GUIDANCE = Settings().cfg - 1
+"""The teacher's w: the demo's cfg, less one."""
+
+
+@dataclass(frozen=True)
+class WorldData:
+    """Frames or clips of the world without end, as the host's training takes its data."""
+
+    context: Callable[[list[str]], Tensor]
+    """Encodes captions, b n d."""
+    hints: bool = False
+    """Whether clips come with the silhouettes of their objects."""
+    text: str = ""
+    """Fingerprint of what encodes the captions."""
+
+    def origin(self) -> Origin:
+        """Return what the batches of a run are made from."""
+        return Origin().and_contents(code_of_demo=of_code(*CODE), text_encoder=self.text)
+
+    def source(self, model: ModelPatcher, config: TrainingConfig, device: torch.device) -> Source:
+        """Return the batches of a run."""
+        def batch(number: int) -> Examples:
+            chosen, rng = scenes(config.seed, number, config.batch)
+            context = self.context([world.caption(scene, rng) for scene in chosen]).to(device)
+            if config.num_frames == 1:
+                return Examples(latents_of(frames_of(chosen, rng)).to(device), context)
+            frames = config.num_frames
+            clips = torch.stack([latents_of(world.render(scene, frames)) for scene in chosen])
+            hints = [layout.hints(scene, world.positions(scene, frames)) for scene in chosen] if self.hints else []
+            return Examples(clips.to(device), context, {"hint": torch.stack(hints).to(device)} if hints else {})
+        return batch
+
+    def empty(self) -> Tensor:
+        """Return the encoded empty caption, 1 n d."""
+        return self.context([""])
+
+
+def distil_lora(request: Request, data: WorldData, place: Place) -> None:
+    """Stage one: a spatial LoRA."""
+    from ...demo.model import load_demo_model
+    from ...host.training.runs import distil_spatial_lora
+
+    lora, _ = distil_spatial_lora(load_demo_model(place.weights)[0], data, request)
+    with replacing(place.model_file(LORA)) as unfinished:
+        save_file({key: tensor.half() for key, tensor in lora.items()}, unfinished)
+
+
+def distil_motion(request: Request, data: WorldData, place: Place) -> None:
+    """Stage two: the motion module, with that LoRA in the student."""
+    from ...demo.model import load_demo_model
+    from ...host.motion import load_motion
+    from ...host.training.runs import distil_motion_module
+
+    model, teacher = load_demo_model(place.weights)[0], load_motion(place.weights / OWN_MOTION)
+    lora = {key: tensor.float() for key, tensor in load_file(place.models / LORA).items()}
+    motion, _, _ = distil_motion_module(model, teacher, lora, data, request)
+    write_half(motion, place.model_file(MOTION))
+
+
+def train_encoder(request: Request, data: WorldData, place: Place) -> None:
+    """Stage three: an image encoder for the few-step motion module, which is trained on with it.
+
+    The module is kept halfway between what it was and what it became: it follows the image then, and draws as cleanly
+    as before.
+    """
+    from ...host.training.runs import train_image_encoder
+
+    model, before = _few_step(place)
+    after, _ = train_image_encoder(model, before, True, data, request)
+    # Wortsman et al. 2022.
+    for own, old in zip(after.patcher.model.parameters(), before.patcher.model.parameters(), strict=True):
+        own.lerp_(old.to(own), 0.5)
+    write_half(after, place.model_file(ENCODER))
+
+
+def adapt_layout(request: Request, data: WorldData, place: Place) -> None:
+    """Stage three as well: the demo's ControlNet, tuned to the few-step model on clips."""
+    from comfy.controlnet import load_controlnet
+
+    from ...host.training.control_nets import adapt_control_net, write_control_net
+
+    model, motion = _few_step(place)
+    control = load_controlnet(str(place.models / LAYOUT), model)
+    adapted, _ = adapt_control_net(model, motion, control, replace(data, hints=True), request)
+    write_control_net(adapted, place.model_file(FEW_STEP_LAYOUT))
+
+
+def _few_step(place: Place) -> tuple[ModelPatcher, LoadedMotion]:
+    """Return the results of the first two stages: the MODEL with its spatial LoRA, and the motion module."""
+    from ...demo.model import load_demo_model
+    from ...host.motion import load_motion
+
+    return with_lora(load_demo_model(place.weights)[0], place.models / LORA), load_motion(place.models / MOTION)
+
+
+def write_half(motion: LoadedMotion, path: Path) -> None:
+    """Write a motion module in half precision."""
+    from ...host.saving import write_motion
+
+    write_motion(replace(motion, name=path.name), path, torch.float16)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one stage is trained."""
+
+    kind: str
+    """What kind of training it is: "image", "motion" or "adapt"."""
+    steps: int
+    learning_rate: float
+    """At first; it falls to zero."""
+    skip: int
+    """Steps of the grid that one step of the loss crosses."""
+    strong_noise: float
+    """Share of timesteps that are drawn where the noise is strong."""
+    pure_noise: float
+    """Share of examples that are hidden altogether, at the last timestep."""
+    train: Callable[[Request, WorldData, Place], None]
+
+
+RECIPES = {
+    "lora": Recipe("image", 1_500, 2e-3, 1, 0.0, 0.0, distil_lora),
+    # Where an object is heading is decided while the noise is nearly everything, and by the words alone where it is all
+    # there is; its colours, long after.
+    "t2v": Recipe("motion", 1_500, 5e-4, SKIP, 0.5, 0.4, distil_motion),
+    "i2v": Recipe("adapt", 2_000, 1e-3, SKIP, 0.0, 0.0, train_encoder),
+    # It works already, and is easily spoilt.
+    "adapted": Recipe("adapt", 300, 1e-4, SKIP, 0.0, 0.0, adapt_layout),
+}
+"""Recipes by stage."""
+
+
+def settings(stage: str, steps: int, seed: int) -> TrainingConfig:
+    """Return how a stage is trained; its guidance is the demo's own."""
+    recipe = RECIPES[stage]
+    loop = LoopConfig(steps, recipe.learning_rate, rate="cosine", warmup=min(50, steps // 2), weight_decay=0.0,
+                      save_every=100)
+    distillation = DistillationConfig(skip=recipe.skip, strong_noise=recipe.strong_noise,
+                                      pure_noise=recipe.pure_noise, w_min=GUIDANCE, w_max=GUIDANCE)
+    images = recipe.kind == "image"
+    return TrainingConfig(
+        recipe.kind, loop, distillation, LoRAConfig(rank=32, alpha=32.0), batch=16 if images else 1,
+        num_frames=1 if images else world.FRAMES, width=world.SIZE, height=world.SIZE, gradient_checkpointing=False,
+        seed=seed)
+
+
+def run(stage: str, place: Place, steps: int) -> None:
+    """Train a stage of `RECIPES`, from its checkpoint if there is one."""
+    from ...host.training.runs import Request
+
+    config = settings(stage, steps, place.seed)
+
+    def through(training: Stage, config: TrainingConfig) -> list[float]:
+        return walk(stage, training, config.loop, place.checkpoints)
+
+    request = Request(config, SCHEDULE, stage, preview_every=0, tell=print, walk=through)
+    RECIPES[stage].train(request, world_data(place.weights), place)
+
+
+def world_data(weights: Path = WEIGHTS) -> WorldData:
+    """Return the world, with captions as the demo model in a folder encodes them."""
+    return WorldData(finished_image_model(weights).context, text=of_files([weights / TEXT]))

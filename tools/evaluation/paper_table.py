@@ -1,0 +1,59 @@
+"""The paper's tables in miniature, on the demo model: few-step samplers, ours, the guided teacher, and the ablations.
+
+    python dev.py paper-table --seeds 3 --prompts 16
+
+Killed and started again, it goes on where it was. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ...storage.atomic import write_text
+from ..demo.sampler import DISTILLED, Parts
+from .methods import compared, ours
+from .page import PAGE
+from .report import plain
+from .runner import ROOT, Runner
+from .sections import SECTIONS, Plan
+
+
+def _arguments() -> argparse.Namespace:
+    methods = list(compared(DISTILLED))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sections", nargs="*", default=list(SECTIONS), choices=list(SECTIONS))
+    parser.add_argument("--methods", nargs="*", default=methods, choices=methods, help="of the section samplers")
+    parser.add_argument("--motion", type=Path, help="another distilled motion file")
+    parser.add_argument("--lora", type=Path, help="another distilled spatial LoRA")
+    parser.add_argument("--seeds", type=int, default=3, help="independent runs, for the intervals")
+    parser.add_argument("--prompts", type=int, default=16, help="clips of a run")
+    parser.add_argument("--search-prompts", type=int, default=16, help="clips for each guidance that is tried")
+    parser.add_argument("--ablation-steps", type=int, default=400, help="training steps of an ablation")
+    parser.add_argument("--timings", type=int, default=3, help="pairs of runs that are timed; 0 times nothing")
+    parser.add_argument("--folder", type=Path, default=ROOT / "output" / "paper-table",
+                        help="where clips' figures and the ablations' weights go")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where paper-table.md and its plots go")
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = _arguments()
+    parts = Parts(chosen.motion or DISTILLED.motion, (chosen.lora,) if chosen.lora else DISTILLED.loras)
+    if missing := ours(parts).missing:
+        raise SystemExit(f"there is no {' nor '.join(missing)}; python dev.py train-demo makes the demo model's")
+    plan = Plan(Runner(chosen.folder), parts, chosen.seeds, chosen.prompts, chosen.search_prompts, chosen.methods,
+                chosen.ablation_steps, chosen.timings, chosen.docs)
+    made = {name: section(plan) for name, section in SECTIONS.items() if name in chosen.sections}
+    text = "\n\n".join(section.markdown() for section in made.values())
+    page = PAGE.format(seeds=plan.seeds, prompts=plan.prompts, search_prompts=plan.search_prompts, sections=text,
+                       ablation_steps=plan.ablation_steps, clips=plan.seeds * plan.prompts, last=plan.seeds - 1)
+    write_text(plan.docs / "paper-table.md", page.rstrip() + "\n")
+    figures = {name: {"rows": [plain(row) for row in section.rows], **section.claims}
+               for name, section in made.items()}
+    print(text, json.dumps({**figures, "seeds": plan.seeds, "prompts": plan.prompts}, allow_nan=False), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
