@@ -65,7 +65,7 @@ def run(plan, log: bool) -> None:
     """Do what the plan says, in this process and those that run beside it."""
     from accelerate import Accelerator
     from animatelcm.host.training import headless
-    from animatelcm.training.cache import prepare
+    from animatelcm.training.cache import fill_cache
     from animatelcm.training.data import scan
     from comfy.cli_args import args
 
@@ -78,7 +78,7 @@ def run(plan, log: bool) -> None:
     clips = None
     for first in (True, False):
         # One process encodes, and the others find it in the cache.
-        if mine := together.all(lambda turn=first: prepare(
+        if mine := together.all(lambda turn=first: fill_cache(
                 found, plan.clips, plan.views, loaded.encoders(), folder / "cache", _progress(say))
                 if accelerator.is_main_process == turn else None):
             clips = mine

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CATEGORY = "AnimateLCM/training"
 LoraSocket, LossSocket = io.Custom("LORA_MODEL"), io.Custom("LOSS_MAP")
 DISTILLED = [name for name, schedule in SCHEDULES.items() if schedule.original_steps is not None]
-ENCODER, BOTH = "image encoder", "image encoder and motion module"
+IMAGE_ENCODER, BOTH = "image encoder", "image encoder and motion module"
 MOST = 1_000_000
 
 
@@ -193,7 +193,7 @@ class AdaptAdapter(io.ComfyNode):
                 *run_inputs("image_to_video", "AnimateLCM image-to-video"),
                 frames_input(),
                 io.Combo.Input(
-                    "train", options=[ENCODER, BOTH], default=BOTH,
+                    "train", options=[IMAGE_ENCODER, BOTH], default=BOTH,
                     tooltip="What is trained. Both are recommended; the image encoder alone leaves the motion module "
                             "as it is."),
             ],

@@ -105,7 +105,7 @@ class CachedClips:
         return batch[:, 0] if self.clip_settings.num_frames == 1 else batch
 
 
-def prepare(folder: Folder, clip_settings: ClipSettings, settings: DataSettings, encoders: Encoders, cache: Path,
+def fill_cache(folder: Folder, clip_settings: ClipSettings, settings: DataSettings, encoders: Encoders, cache: Path,
             progress: Callable[[int, int], None] = lambda done, total: None) -> CachedClips:
     """Encode what is not in the cache yet, or damaged there; a file that cannot be used joins the folder's problems.
 

@@ -32,7 +32,7 @@ from .runs import Request, prepare, run_stage, training
 
 ADDITION = "lora_controlnet"
 """Key by which the stock loader knows a file of additions to a UNet's weights."""
-ENCODER = ("time_embed.", "input_blocks.", "middle_block.")
+SHARED_PARTS = ("time_embed.", "input_blocks.", "middle_block.")
 """The parts of a UNet that a ControlNet has too."""
 PREFIX = "control."
 """What the names of a ControlNet's weights begin with in a Trainable."""
@@ -83,7 +83,7 @@ def whole_weights(control: ControlBase, model: ModelPatcher) -> dict[str, Tensor
     """Return copies, in float32, of all weights that a ControlNet works with on this MODEL."""
     if not isinstance(control, ControlLora):
         return weights_of(control.control_model_wrapped)
-    weights = {part + key: weight for part in ENCODER for key, weight in weights_of(model, UNET + part).items()}
+    weights = {part + key: weight for part in SHARED_PARTS for key, weight in weights_of(model, UNET + part).items()}
     own = {key: weight.to("cpu", torch.float32, copy=True) for key, weight in control.control_weights.items()}
     weights |= {key: weight for key, weight in own.items() if key.endswith((".weight", ".bias"))}
     for key in own:

@@ -19,8 +19,8 @@ from ...storage.atomic import replacing
 from ...training import fingerprint
 from ..demo import layout, styles
 from ..demo.sampler import DemoSampler, Settings
-from .frechet import Reference
-from .measure import Figures, measure_run, noise_seed, scenes, sum_up, world_reference
+from .frechet import FeatureStatistics
+from .measure import Figures, measure_run, noise_seed, scenes, sum_up, world_statistics
 from .methods import Method, teacher
 from .records import continued
 
@@ -40,7 +40,7 @@ class Runner:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.compared: Reference = world_reference()
+        self.compared: FeatureStatistics = world_statistics()
         self.sampler = cache(DemoSampler)
         self.clip = lru_cache(RECENT)(self._sampled)
         self.bar = tqdm(unit=" clips", mininterval=5)

@@ -12,7 +12,7 @@ from animatelcm.demo.files import WEIGHTS
 from animatelcm.host.training.network import Trainable
 from animatelcm.tests.support import conditioning, noise_for, run
 from animatelcm.tools.demo import layout
-from animatelcm.tools.demo.stages import Place
+from animatelcm.tools.demo.stages import Workspace
 
 from nodes import ControlNetApplyAdvanced, ControlNetLoader
 
@@ -73,7 +73,7 @@ def test_a_new_control_net_is_the_encoder_and_adds_nothing():
 def layout_file(tmp_path, monkeypatch):
     """Train two steps by the command's function; the file is the only one that Load ControlNet Model lists."""
     monkeypatch.setattr(layout, "layout_loss", partial(layout.layout_loss, batch=2))
-    layout.train_layout(Place(tmp_path, WEIGHTS, tmp_path), steps=2)
+    layout.train_layout(Workspace(tmp_path, WEIGHTS, tmp_path), steps=2)
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "controlnet",
                         ([str(tmp_path / "controlnet")], {".safetensors"}))
     return "AnimateLCM_demo_layout.safetensors"
