@@ -24,7 +24,7 @@ from ...training.origin import Origin
 from ...training.trainer import Stage
 from .stages import Workspace
 
-CODE = ("demo", "demo/model.py")
+CODE = ("demo", "tools/demo")
 """Where it is said what the world is, how the demo model is made, and how it is trained."""
 
 

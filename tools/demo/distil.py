@@ -25,7 +25,6 @@ from ...training.draws import Examples, Source
 from ...training.fingerprint import of_code, of_files
 from ...training.origin import Origin
 from ...training.trainer import Stage
-from . import layout
 from .denoising import CODE, finished_image_model, frames_of, latents_of, run_loop, scenes
 from .sampler import Settings, with_lora
 from .stages import Workspace
@@ -67,7 +66,7 @@ class WorldData:
                 return Examples(latents_of(frames_of(chosen, rng)).to(device), context)
             frames = config.num_frames
             clips = torch.stack([latents_of(world.render(scene, frames)) for scene in chosen])
-            hints = [layout.hints(scene, world.positions(scene, frames)) for scene in chosen] if self.hints else []
+            hints = [world.hints(scene, world.positions(scene, frames)) for scene in chosen] if self.hints else []
             return Examples(clips.to(device), context, {"hint": torch.stack(hints).to(device)} if hints else {})
         return batch
 
