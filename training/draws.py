@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,6 +22,12 @@ class Examples:
     """Their encoded captions, b n d."""
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
     """What else the network is given by name, such as a ControlNet's `hint`."""
+
+
+def stack(clips: Sequence[Tensor]) -> Tensor:
+    """Return clips, f c h w each, as a batch b f c h w; those of one frame are images, b c h w."""
+    batch = torch.stack(list(clips))
+    return batch[:, 0] if batch.shape[1] == 1 else batch
 
 
 Source = Callable[[int], Examples]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
     from ...host.motion import LoadedMotion
-    from ...host.training.runs import Request
+    from ...host.training.runs import Request, RunStage
 
 SCHEDULE = "AnimateLCM text-to-video"
 SKIP = SCHEDULES[SCHEDULE].original_steps // Settings().steps
@@ -44,7 +44,7 @@ GUIDANCE = Settings().cfg - 1
 
 @dataclass(frozen=True)
 class WorldData:
-    """Frames or clips of the world without end, as the host's training takes its data."""
+    """Frames or clips of the world without end, as data of a training."""
 
     context: Callable[[list[str]], Tensor]
     """Encodes captions, b n d."""
@@ -62,9 +62,9 @@ class WorldData:
         def batch(number: int) -> Examples:
             chosen, rng = scenes(config.seed, number, config.batch)
             context = self.context([world.caption(scene, rng) for scene in chosen]).to(device)
-            if config.num_frames == 1:
+            frames = config.frames
+            if frames == 1:
                 return Examples(latents_of(frames_of(chosen, rng)).to(device), context)
-            frames = config.num_frames
             clips = torch.stack([latents_of(world.render(scene, frames)) for scene in chosen])
             hints = [world.hints(scene, world.positions(scene, frames)) for scene in chosen] if self.hints else []
             return Examples(clips.to(device), context, {"hint": torch.stack(hints).to(device)} if hints else {})
@@ -75,17 +75,17 @@ class WorldData:
         return self.context([""])
 
 
-def distil_lora(request: Request, data: WorldData, workspace: Workspace) -> None:
+def distil_lora(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
     """Stage one: a spatial LoRA."""
     from ...demo.model import load_demo_model
     from ...host.training.runs import distil_spatial_lora
 
-    lora, _ = distil_spatial_lora(load_demo_model(workspace.weights)[0], data, request)
+    lora, _ = distil_spatial_lora(load_demo_model(workspace.weights)[0], data, request, run)
     with replacing(workspace.model_file(LORA)) as unfinished:
         save_file({key: tensor.half() for key, tensor in lora.items()}, unfinished)
 
 
-def distil_motion(request: Request, data: WorldData, workspace: Workspace) -> None:
+def distil_motion(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
     """Stage two: the motion module, with that LoRA in the student."""
     from ...demo.model import load_demo_model
     from ...host.motion import load_motion
@@ -93,11 +93,11 @@ def distil_motion(request: Request, data: WorldData, workspace: Workspace) -> No
 
     model, teacher = load_demo_model(workspace.weights)[0], load_motion(workspace.weights / OWN_MOTION)
     lora = {key: tensor.float() for key, tensor in load_file(workspace.models / LORA).items()}
-    motion, _, _ = distil_motion_module(model, teacher, lora, data, request)
+    motion, _, _ = distil_motion_module(model, teacher, lora, data, request, run)
     write_half(motion, workspace.model_file(MOTION))
 
 
-def train_encoder(request: Request, data: WorldData, workspace: Workspace) -> None:
+def train_encoder(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
     """Stage three: an image encoder for the few-step motion module, which is trained on with it.
 
     The module is kept halfway between what it was and what it became: it follows the image then, and draws as cleanly
@@ -106,14 +106,14 @@ def train_encoder(request: Request, data: WorldData, workspace: Workspace) -> No
     from ...host.training.runs import train_image_encoder
 
     model, before = _few_step(workspace)
-    after, _ = train_image_encoder(model, before, True, data, request)
+    after, _ = train_image_encoder(model, before, True, data, request, run)
     # Wortsman et al. 2022.
     for own, old in zip(after.patcher.model.parameters(), before.patcher.model.parameters(), strict=True):
         own.lerp_(old.to(own), 0.5)
     write_half(after, workspace.model_file(I2V_MOTION))
 
 
-def adapt_layout(request: Request, data: WorldData, workspace: Workspace) -> None:
+def adapt_layout(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
     """Stage three as well: the demo's ControlNet, tuned to the few-step model on clips."""
     from comfy.controlnet import load_controlnet
 
@@ -121,7 +121,7 @@ def adapt_layout(request: Request, data: WorldData, workspace: Workspace) -> Non
 
     model, motion = _few_step(workspace)
     control = load_controlnet(str(workspace.models / LAYOUT), model)
-    adapted, _ = adapt_control_net(model, motion, control, replace(data, hints=True), request)
+    adapted, _ = adapt_control_net(model, motion, control, replace(data, hints=True), request, run)
     write_control_net(adapted, workspace.model_file(FEW_STEP_LAYOUT))
 
 
@@ -156,7 +156,7 @@ class Recipe:
     """Share of timesteps that are drawn where the noise is strong."""
     pure_noise: float
     """Share of examples that are hidden altogether, at the last timestep."""
-    train: Callable[[Request, WorldData, Workspace], None]
+    train: Callable[[Request, WorldData, RunStage, Workspace], None]
 
 
 RECIPES = {
@@ -185,17 +185,17 @@ def settings(stage: str, steps: int, seed: int) -> TrainingConfig:
         seed=seed)
 
 
-def run(stage: str, workspace: Workspace, steps: int) -> None:
+def train_stage(stage: str, workspace: Workspace, steps: int) -> None:
     """Train a stage of `RECIPES`, from its checkpoint if there is one."""
-    from ...host.training.runs import Request
+    from ...host.training.runs import Request, checked
 
     config = settings(stage, steps, workspace.seed)
 
-    def through(training: Stage, config: TrainingConfig) -> list[float]:
+    def run(training: Stage, config: TrainingConfig) -> list[float]:
         return run_loop(stage, training, config.loop, workspace.checkpoints)
 
-    request = Request(config, SCHEDULE, stage, preview_every=0, tell=print, walk=through)
-    RECIPES[stage].train(request, world_data(workspace.weights), workspace)
+    data = world_data(workspace.weights)
+    RECIPES[stage].train(Request(config, SCHEDULE, stage), data, checked(run, print), workspace)
 
 
 def world_data(weights: Path = WEIGHTS) -> WorldData:

@@ -104,7 +104,7 @@ def train_motion(workspace: Workspace, steps: int) -> None:
 STAGES: dict[str, tuple[Callable[[Workspace, int], None], int]] = {
     "codec": (train_codec, 4_000), "image": (train_image, 10_000), "motion": (train_motion, 6_000),
     "pastel": (styles.train_pastel, 400), "sway": (styles.train_sway, 600), "layout": (layout.train_layout, 1_500),
-    **{name: (partial(distil.run, name), recipe.steps) for name, recipe in distil.RECIPES.items()},
+    **{name: (partial(distil.train_stage, name), recipe.steps) for name, recipe in distil.RECIPES.items()},
 }
 """What trains each stage, and for how many steps; each needs those before it."""
 

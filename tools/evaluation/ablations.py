@@ -20,7 +20,7 @@ from ..demo.sampler import Parts
 from .methods import Method, ours
 
 if TYPE_CHECKING:
-    from ...host.training.runs import Request
+    from ...host.training.runs import Request, RunStage
 
 CODE = "tools/evaluation/ablations.py"
 """Where it is said how the ablations are trained, beside the rooms that do it."""
@@ -88,10 +88,11 @@ def motion_modules(variant: Variant, marks: tuple[int, ...], folder: Path, lora:
         if not path.is_file():
             # Its own checkpoint: that of a run to a later mark may be past this one.
             name = f"{variant.name}-to-{marks[-1]}"
-            request = _request("t2v", name, mark, folder, variant.rate).distilling(variant.init, variant.decoupled)
+            request = _request("t2v", name, mark, variant.rate).distilling(variant.init, variant.decoupled)
             given = None if lora is None else {key: tensor.float() for key, tensor in load_file(lora).items()}
             teacher = load_motion(motion_path(EMBEDDED))
-            motion, trained, _ = distil_motion_module(load_demo_model()[0], teacher, given, world_data(), request)
+            motion, trained, _ = distil_motion_module(
+                load_demo_model()[0], teacher, given, world_data(), request, _run(name, folder))
             if lora is None:
                 _write(trained, own)
             write_half(motion, path)
@@ -104,8 +105,8 @@ def _spatial_lora(folder: Path, steps: int) -> Path:
 
     path = folder / f"decoupled-{steps}-lora.safetensors"
     if not path.is_file():
-        request = _request("lora", path.stem, steps, folder)
-        lora, _ = distil_spatial_lora(load_demo_model()[0], world_data(), request)
+        request = _request("lora", path.stem, steps)
+        lora, _ = distil_spatial_lora(load_demo_model()[0], world_data(), request, _run(path.stem, folder))
         _write(lora, path)
     return path
 
@@ -119,15 +120,21 @@ def _method(name: str, parts: Parts) -> Method:
     return replace(ours(parts), name=name, steps=(4,))
 
 
-def _request(stage: str, name: str, steps: int, folder: Path, rate: float | None = None) -> Request:
+def _request(stage: str, name: str, steps: int, rate: float | None = None) -> Request:
     """Return a request whose rate stays as it is, so that a run can go on from any mark."""
     from ...host.training.runs import Request
 
     config = settings(stage, steps, SEED)
     loop = replace(config.loop, rate="constant", warmup=WARMUP, save_every=25,
                    learning_rate=rate or config.loop.learning_rate)
+    return Request(replace(config, loop=loop), SCHEDULE, name)
 
-    def through(stage: Stage, config: TrainingConfig) -> list[float]:
+
+def _run(name: str, folder: Path) -> RunStage:
+    """Return what runs the loop, with its checkpoint in the folder."""
+    from ...host.training.runs import checked
+
+    def run(stage: Stage, config: TrainingConfig) -> list[float]:
         return run_loop(name, stage, config.loop, folder)
 
-    return Request(replace(config, loop=loop), SCHEDULE, name, preview_every=0, tell=lambda line: None, walk=through)
+    return checked(run, report=lambda line: None)
