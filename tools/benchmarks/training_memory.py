@@ -97,7 +97,7 @@ def examples_for(config, device: torch.device):
     """Return batches of random latents and contexts, with the first frames as references to adapt to."""
     from ...training.draws import Examples
 
-    frames = () if config.stage == "image" else (config.num_frames,)
+    frames = () if config.frames == 1 else (config.frames,)
     shape = (config.batch, *frames, 4, config.height // 8, config.width // 8)
 
     def source(number: int) -> Examples:
