@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -88,11 +90,16 @@ class MotionModule(nn.Module):
     def sites(self) -> dict[tuple[str, int], TemporalTransformer]:
         """Return every site by the UNet block that it follows, in the host's names: ("input", 1), ("middle", 0), ..."""
         found = {("input", (DOWN_SITES + 1) * b + j + 1): site
-                 for b, level in enumerate(self.down_blocks) for j, site in enumerate(level.motion_modules)}
+                 for b, level in enumerate(self.down_blocks) for j, site in enumerate(_sites(level))}
         if self.mid_block is not None:
-            found["middle", 0] = self.mid_block.motion_modules[0]
+            found["middle", 0] = next(_sites(self.mid_block))
         return found | {("output", UP_SITES * b + j): site
-                        for b, level in enumerate(self.up_blocks) for j, site in enumerate(level.motion_modules)}
+                        for b, level in enumerate(self.up_blocks) for j, site in enumerate(_sites(level))}
+
+
+def _sites(level: nn.Module) -> Iterator[TemporalTransformer]:
+    # ModuleList does not say what it holds.
+    return iter(cast("Iterable[TemporalTransformer]", level.motion_modules))
 
 
 class TemporalTransformer(nn.Module):
@@ -141,7 +148,8 @@ class TemporalTransformer(nn.Module):
 
     def _rows_in_parts(self, h: Tensor) -> Tensor:
         """Run `rows` on few enough rows at a time to keep its widest layer small; overwrites `h` without autograd."""
-        parts = h.split(rows_at_once(*h.shape[1:], h.element_size(), h.device.type))
+        _, frames, channels = h.shape
+        parts = h.split(rows_at_once(frames, channels, h.element_size(), h.device.type))
         if torch.is_grad_enabled():
             return torch.cat([self.rows(part) for part in parts])
         for part in parts:
@@ -160,6 +168,9 @@ class TemporalTransformer(nn.Module):
 
 class TemporalAttention(nn.Module):
     """Self-attention over time, with sinusoidal positions."""
+
+    positions: Tensor
+    """Position table, (max_frames, channels)."""
 
     def __init__(self, channels: int, heads: int, max_frames: int, ops=nn, dtype=None, device=None) -> None:
         super().__init__()

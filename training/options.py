@@ -6,14 +6,17 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .cache import DataSettings
 from .clips import ClipSettings
 from .config import PRESETS, STAGES, LoopConfig, TrainingConfig
 from .values import shown, typed
 
-Settings = TypeVar("Settings")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
 class OptionError(ValueError):
