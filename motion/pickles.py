@@ -100,7 +100,7 @@ def _check_old_format(path: Path) -> None:
     with path.open("rb") as file:
         data = io.BytesIO(file.read(LARGEST_PICKLE + 1))
     for _ in range(PICKLES_OF_OLD_FORMAT):
-        if data.getbuffer()[data.tell():data.tell() + 1] != b"\x80":
+        if bytes(data.getbuffer()[data.tell():data.tell() + 1]) != b"\x80":
             return
         _check_calls(data)
 
