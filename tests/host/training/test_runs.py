@@ -240,7 +240,7 @@ def test_a_motion_module_and_a_lora_with_weights_that_are_no_numbers_are_named(m
         distil_motion_module(model, broken, None, data(), request("motion").distilling("none", True))
     lora, _ = trained_lora(model)
     key = next(key for key in lora if "lora_up" in key)
-    with pytest.raises(ValueError, match="the LoRA has 1 tensors with nan"):
+    with pytest.raises(ValueError, match="the LoRA is damaged: .*NaN or infinite values"):
         distil_motion_module(model, loaded_motion(tmp_path), {**lora, key: spoilt(lora[key])}, data(),
                              request("motion"))
 
