@@ -38,7 +38,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def told(options: argparse.Namespace, file: dict) -> dict:
+def given(options: argparse.Namespace, file: dict) -> dict:
     """Return what the TOML file says, with the arguments over it."""
     merged = {**file, **{name: value for name in ARGUMENTS if (value := getattr(options, name)) is not None}}
     for name, (table, _) in NUMBERS.items():
@@ -58,42 +58,42 @@ def main() -> None:
     standalone.register()
     from animatelcm.training.options import plan, read_toml
 
-    run(plan(told(options, read_toml(options.file) if options.file else {})), log=not options.no_log)
+    run(plan(given(options, read_toml(options.file) if options.file else {})), log=not options.no_log)
 
 
 def run(plan, log: bool) -> None:
     """Do what the plan says, in this process and those that run beside it."""
     from accelerate import Accelerator
     from animatelcm.host.training import headless
-    from animatelcm.training.cache import prepare
+    from animatelcm.training.cache import fill_cache
     from animatelcm.training.data import scan
     from comfy.cli_args import args
 
     folder = plan.options.output
     accelerator = Accelerator(cpu=args.cpu, log_with="tensorboard" if log else None, project_dir=folder)
-    together, say = _together(accelerator), accelerator.print
+    together, report = _together(accelerator), accelerator.print
     loaded, found = together.all(lambda: (
         headless.load(plan.options.model),
         scan(plan.options.data, plan.clips, hints=plan.options.control_net is not None)))
     clips = None
     for first in (True, False):
         # One process encodes, and the others find it in the cache.
-        if mine := together.all(lambda turn=first: prepare(
-                found, plan.clips, plan.views, loaded.encoders(), folder / "cache", _progress(say))
+        if mine := together.all(lambda turn=first: fill_cache(
+                found, plan.clips, plan.views, loaded.encoders(), folder / "cache", _progress(report))
                 if accelerator.is_main_process == turn else None):
             clips = mine
-    say(clips.folder.report())
+    report(clips.folder.report())
     if log:
         accelerator.init_trackers(plan.options.name)
     try:
-        write = headless.train(
-            plan, loaded, clips, lambda stage, config: walk(stage, config, plan, accelerator, together), say)
+        write = headless.train_plan(
+            plan, loaded, clips, lambda stage, config: run_loop(stage, config, plan, accelerator, together), report)
     except BaseException as reason:
         together.leave(reason)
         raise
     accelerator.end_training()
     if accelerator.is_main_process:
-        say(f"written: {' and '.join(map(str, write(folder / plan.options.name)))}")
+        report(f"written: {' and '.join(map(str, write(folder / plan.options.name)))}")
 
 
 def _together(accelerator):
@@ -107,7 +107,7 @@ def _together(accelerator):
     return Together(average if accelerator.num_processes > 1 else None, accelerator.device)
 
 
-def walk(stage, config, plan, accelerator, together) -> list[float]:
+def run_loop(stage, config, plan, accelerator, together) -> list[float]:
     """Run the stage's loop on all processes, with one line and one log entry for each step."""
     from animatelcm.training.loop import nothing_left, train
     from animatelcm.training.processes import interrupts_noted, shared
@@ -131,14 +131,14 @@ def walk(stage, config, plan, accelerator, together) -> list[float]:
     return losses
 
 
-def _progress(say: Callable[..., None]) -> Callable[[int, int], None]:
+def _progress(report: Callable[..., None]) -> Callable[[int, int], None]:
     """Return what prints each tenth of the encoding."""
-    said = set()
+    reported = set()
 
     def progress(done: int, total: int) -> None:
-        if (tenth := 10 * done // total) not in said:
-            said.add(tenth)
-            say(f"encoding clips and captions: {done} of {total}", flush=True)
+        if (tenth := 10 * done // total) not in reported:
+            reported.add(tenth)
+            report(f"encoding clips and captions: {done} of {total}", flush=True)
 
     return progress
 

@@ -21,7 +21,7 @@ class Video:
 
 
 @dataclass(frozen=True, eq=False)
-class MotionControl:
+class StrengthControl:
     """One control over a motion module; several multiply."""
 
     start_percent: float = 0.0
@@ -95,7 +95,7 @@ def _chosen(total_frames: int, num_frames: int, options: dict) -> list[int]:
     return list(chosen)
 
 
-def strength_in(call: Tensor, strength: float, controls: Iterable[MotionControl], num_frames: int, options: dict
+def strength_in(call: Tensor, strength: float, controls: Iterable[StrengthControl], num_frames: int, options: dict
                 ) -> float | Tensor:
     """Return the strength of a motion module in one call: a number, or a tensor that broadcasts to f 1 h w.
 

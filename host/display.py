@@ -9,20 +9,20 @@ from comfy_api.latest import io
 
 def show_text(node: type[io.ComfyNode], text: str) -> None:
     """Show text on the node that is being executed; its schema must list `io.Hidden.unique_id`."""
-    show_text_at(place_of(node), text)
+    show_text_at(node_id_of(node), text)
 
 
-def place_of(node: type[io.ComfyNode]) -> str | None:
+def node_id_of(node: type[io.ComfyNode]) -> str | None:
     """Return the id of the node that is being executed, in the graph; None where a script calls it directly."""
     return getattr(node.hidden, "unique_id", None)
 
 
-def show_text_at(place: str | None, text: str) -> None:
+def show_text_at(node_id: str | None, text: str) -> None:
     """Show text on a node of the graph.
 
     Does nothing without a running ComfyUI: a script that calls a node directly has no page to show it on.
     """
     # Importing the host's server module would start loading all of its nodes.
     server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
-    if server is not None and place is not None:
-        server.send_progress_text(text, place)
+    if server is not None and node_id is not None:
+        server.send_progress_text(text, node_id)

@@ -13,7 +13,7 @@ from torch import nn
 from ..motion.module import DOWN_SITES, MotionModule
 from .inserts import Block
 
-BLOCKS_PER_LEVEL = DOWN_SITES + 1
+INPUT_BLOCKS_PER_LEVEL = DOWN_SITES + 1
 """Input blocks of a UNet level: one for each resnet, and the convolution before it or the one that halves the size."""
 
 
@@ -36,7 +36,7 @@ def check_fit(model: ModelPatcher, name: str, family: str, network: MotionModule
     # Stable Diffusion 2 and Stable Video Diffusion have the same channels, but learned other features.
     if known in comfy.supported_models.models and not issubclass(known, comfy.supported_models.SD15):
         raise ValueError(f"{refusal}it was made for Stable Diffusion 1.5, the MODEL is {known.__name__}{advice}")
-    levels, of_unet = len(network.config.channels), len(unet.input_blocks) / BLOCKS_PER_LEVEL
+    levels, of_unet = len(network.config.channels), len(unet.input_blocks) / INPUT_BLOCKS_PER_LEVEL
     if levels != of_unet:
         raise ValueError(f"{refusal}it has {levels} levels, the UNet has {of_unet:g}{advice}")
     blocks = _blocks(unet)

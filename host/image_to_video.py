@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from ..motion.image_encoder import LATENT_CHANNELS, ImageEncoder
 from ..motion.module import DOWN_SITES
 from ..samplers.schedules import Schedule
-from .fit import BLOCKS_PER_LEVEL, check_fit
+from .fit import INPUT_BLOCKS_PER_LEVEL, check_fit
 from .inserts import AfterBlock, Block
 from .motion import LoadedMotion, applied_to, apply_motion
 from .patchers import KEY, attach, attached, weights_name
@@ -32,25 +32,25 @@ ENCODERS = f"{KEY}.encoders"
 
 
 class KeptFeatures:
-    """The reference features of one run, in each place those that were asked for last.
+    """The reference features of one run, under each key those that were asked for last.
 
     A video in windows needs no more memory than one of its windows, also with an image for each frame.
     """
 
     def __init__(self) -> None:
-        self._places: dict[tuple, tuple[tuple[int, ...], list[Tensor]]] = {}
+        self._kept: dict[tuple, tuple[tuple[int, ...], list[Tensor]]] = {}
 
-    def get(self, place: tuple, chosen: tuple[int, ...], make: Callable[[], list[Tensor]]) -> list[Tensor]:
-        """Return the features of the chosen references, made where the place has others or none."""
-        if place not in self._places or self._places[place][0] != chosen:
+    def get(self, key: tuple, chosen: tuple[int, ...], make: Callable[[], list[Tensor]]) -> list[Tensor]:
+        """Return the features of the chosen references, made where the key has others or none."""
+        if key not in self._kept or self._kept[key][0] != chosen:
             # The old ones go before the new ones come.
-            self._places.pop(place, None)
-            self._places[place] = chosen, make()
-        return self._places[place][1]
+            self._kept.pop(key, None)
+            self._kept[key] = chosen, make()
+        return self._kept[key][1]
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class ReferenceImage:
     """A reference image on a MODEL, in the place of an Insert."""
 
     name: str
@@ -96,7 +96,7 @@ class Reference:
 
         kept = options.get(KeptFeatures) or KeptFeatures()
         features = kept.get((self, num_frames, x.device, dtype), chosen, make)
-        return {("input", BLOCKS_PER_LEVEL * level + DOWN_SITES): _Addition(feature)
+        return {("input", INPUT_BLOCKS_PER_LEVEL * level + DOWN_SITES): _Addition(feature)
                 for level, feature in enumerate(features)}
 
     def _chosen(self, num_frames: int, options: dict) -> tuple[int, ...]:
@@ -166,7 +166,7 @@ def apply_image_to_video(model: ModelPatcher, motion: LoadedMotion, latents: Ten
         raise ValueError(f"the VAE makes latents of the shape {tuple(latents.shape)}, the image encoder takes "
                          f"{LATENT_CHANNELS} channels (frames, {LATENT_CHANNELS}, height, width). Connect the VAE of "
                          "a Stable Diffusion 1.5 checkpoint")
-    reference = Reference(motion.name, model.get_model_object("latent_format").process_in(latents), motion_scale,
+    reference = ReferenceImage(motion.name, model.get_model_object("latent_format").process_in(latents), motion_scale,
                           level_weights, motion.config.channels, weights_name(motion.encoder))
     applied = apply_motion(model, motion, strength, schedule, reference)
     attach(applied, ENCODERS, motion.encoder)
@@ -181,7 +181,7 @@ def _begin_sampling(executor, noise: Tensor, *args, **kwargs) -> Tensor:
     guider = executor.class_obj
     options = guider.model_options["transformer_options"]
     for entry in applied_to(guider.model_patcher):
-        if isinstance(entry.insert, Reference):
+        if isinstance(entry.insert, ReferenceImage):
             entry.insert.check(noise.shape)
     options[KeptFeatures] = KeptFeatures()
     return executor(noise, *args, **kwargs)

@@ -26,7 +26,7 @@ from ..motion.image_encoder import ImageEncoder
 from ..motion.module import MotionConfig, MotionModule
 from ..samplers.schedules import Schedule
 from .checks import check_run
-from .controls import MotionControl, Video, strength_in
+from .controls import StrengthControl, Video, strength_in
 from .fit import bare_blocks, check_fit
 from .folders import MOTION_MODELS, listed_name
 from .inserts import AfterBlock, Block, Insert
@@ -53,7 +53,7 @@ class LoadedMotion:
     patcher: ModelPatcher
     encoder: ModelPatcher | None = None
     """The image encoder of an image-to-video file."""
-    controls: tuple[MotionControl, ...] = ()
+    controls: tuple[StrengthControl, ...] = ()
     """When and where it acts, and how strongly."""
     sampling: str | None = None
     """What to set in a sampler, for the user."""
@@ -69,12 +69,12 @@ class Applied:
     """Factor on what the module adds."""
     insert: Insert | None = None
     """What else changes the features, before the module does."""
-    controls: tuple[MotionControl, ...] = ()
+    controls: tuple[StrengthControl, ...] = ()
     """When and where it acts, and how strongly."""
 
 
 @dataclass(frozen=True)
-class Run:
+class UNetCall:
     """What the handlers need during one call of the UNet."""
 
     num_frames: int
@@ -141,9 +141,9 @@ def networks_on(model: ModelPatcher) -> list[MotionModule]:
 def _hook(model: ModelPatcher) -> None:
     """Register the handlers, wrappers and callbacks, once however many modules are applied."""
     _put_handlers(model.model_options["transformer_options"])
-    register(model, _begin_run, _put_handlers)
+    register(model, _begin_call, _put_handlers)
     for kind, wrapper in ((WrappersMP.OUTER_SAMPLE, _begin_sampling), (WrappersMP.PREPARE_SAMPLING, _announce_memory),
-                          (WrappersMP.CALC_COND_BATCH, in_window), (WrappersMP.APPLY_MODEL, _begin_run)):
+                          (WrappersMP.CALC_COND_BATCH, in_window), (WrappersMP.APPLY_MODEL, _begin_call)):
         model.remove_wrappers_with_key(kind, KEY)
         model.add_wrapper_with_key(kind, KEY, wrapper)
 
@@ -156,9 +156,9 @@ def _put_handlers(options: dict) -> None:
 
 # At each call of the UNet.
 
-def _begin_run(executor, x: Tensor, t: Tensor, c_concat=None, c_crossattn=None, control=None,
+def _begin_call(executor, x: Tensor, t: Tensor, c_concat=None, c_crossattn=None, control=None,
                transformer_options: dict | None = None, **conds) -> Tensor:
-    """APPLY_MODEL wrapper: work out the run and hand it down in a copy of the options."""
+    """APPLY_MODEL wrapper: work out the call and hand it down in a copy of the options."""
     options = dict(transformer_options or {})
     base: comfy.model_base.BaseModel = executor.class_obj
     # The MODEL's own: the call's options are those of another one where a guider runs two.
@@ -173,14 +173,14 @@ def _begin_run(executor, x: Tensor, t: Tensor, c_concat=None, c_crossattn=None, 
     strengths = [strength_in(x, entry.strength, entry.controls, num_frames, options) for entry in acting]
     inserts = [entry.insert.sites(base, x, num_frames, options) if entry.insert else {} for entry in acting]
     bare = bare_blocks(base.diffusion_model) if acting else frozenset()
-    options[Run] = Run(num_frames, sites_of(networks, strengths, inserts), bare)
+    options[UNetCall] = UNetCall(num_frames, sites_of(networks, strengths, inserts), bare)
     return executor(x, t, c_concat, c_crossattn, control, options, **conds)
 
 
 def run_options(network: MotionModule, unet: UNetModel, num_frames: int) -> dict:
     """Return the transformer_options that make a bare UNet run `network`; for training, where there is no sampling."""
     return {
-        Run: Run(num_frames, sites_of([network], [1.0], [{}]), bare_blocks(unet)),
+        UNetCall: UNetCall(num_frames, sites_of([network], [1.0], [{}]), bare_blocks(unet)),
         "patches": {LAYER_PATCH: list(HANDLERS)},
     }
 
@@ -192,13 +192,13 @@ def _after_transformer(layer, x, emb, context, options, *rest) -> Tensor:
 
 def _after_resnet(layer, x, emb, context, options, *rest) -> Tensor:
     x = _run_layer(layer, _after_resnet, x, emb, context, options, *rest)
-    return _run_site(x, options) if options["block"] in options[Run].bare else x
+    return _run_site(x, options) if options["block"] in options[UNetCall].bare else x
 
 
 def _run_site(x: Tensor, options: dict) -> Tensor:
-    run: Run = options[Run]
-    for site in run.sites.get(options["block"], ()):
-        x = site(x, run.num_frames)
+    call: UNetCall = options[UNetCall]
+    for site in call.sites.get(options["block"], ()):
+        x = site(x, call.num_frames)
     return x
 
 

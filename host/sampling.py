@@ -38,13 +38,13 @@ class ScheduleSampling(ModelSamplingDiscrete):
 
     def timestep(self, sigma: Tensor) -> Tensor:
         """Return the timestep of the grid whose noise level is nearest, in the logarithm."""
-        skip = self.schedule.skip
-        return super().timestep(sigma) * skip + (skip - 1)
+        spacing = self.schedule.spacing
+        return super().timestep(sigma) * spacing + (spacing - 1)
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """Return the noise level of a timestep; between those of the grid it is interpolated in the logarithm."""
-        skip = self.schedule.skip
-        return super().sigma((timestep - (skip - 1)) / skip)
+        spacing = self.schedule.spacing
+        return super().sigma((timestep - (spacing - 1)) / spacing)
 
     def calculate_denoised(self, sigma: Tensor, model_output: Tensor, model_input: Tensor) -> Tensor:
         """Return the clean latent that the network's output means; `model_input` is in the scale x0 + sigma eps."""

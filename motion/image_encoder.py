@@ -11,7 +11,7 @@ from .module import sinusoid
 LATENT_CHANNELS = 4
 """Channels of the latents of Stable Diffusion 1.5."""
 
-BLOCKS_PER_LEVEL = 2
+RESIDUAL_BLOCKS_PER_LEVEL = 2
 """Residual blocks of a level."""
 
 
@@ -34,7 +34,7 @@ class ImageEncoder(nn.Module):
         self.body = nn.ModuleList()
         for before, after in zip((channels[0], *channels[:-1]), channels, strict=True):
             self.body.append(ResidualBlock(before, after, ops, **at))
-            self.body.extend(ResidualBlock(after, after, ops, **at) for _ in range(BLOCKS_PER_LEVEL - 1))
+            self.body.extend(ResidualBlock(after, after, ops, **at) for _ in range(RESIDUAL_BLOCKS_PER_LEVEL - 1))
 
     def forward(self, latents: Tensor, num_frames: int, motion_scale: float) -> list[Tensor]:
         """Return the features of each level, f c h w; h and w are halved from level to level, and rounded up.
@@ -49,12 +49,12 @@ class ImageEncoder(nn.Module):
         h = h + (motion_scale * sinusoid(num_frames, h.shape[1]))[:, :, None, None].to(h)
         features = []
         for index, block in enumerate(self.body):
-            level, place = divmod(index, BLOCKS_PER_LEVEL)
-            if level > 0 and place == 0:
+            level, number = divmod(index, RESIDUAL_BLOCKS_PER_LEVEL)
+            if level > 0 and number == 0:
                 # The authors repeat the last row or column of an odd size; averaging what is there is the same.
                 h = F.avg_pool2d(h, 2, ceil_mode=True, count_include_pad=False)
             h = block(h)
-            if place == BLOCKS_PER_LEVEL - 1:
+            if number == RESIDUAL_BLOCKS_PER_LEVEL - 1:
                 features.append(h)
         return features
 

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..host.display import show_text
 from .motion import MotionModuleSocket
-from .training import CATEGORY, LOSS_OUTPUTS, data_inputs, frames_input, request_from, run_inputs
+from .training import CATEGORY, LOSS_OUTPUTS, data_inputs, frames_input, request_from, run_inputs, run_on
 
 
 class AdaptControlNet(io.ComfyNode):
@@ -44,12 +44,12 @@ class AdaptControlNet(io.ComfyNode):
     def execute(cls, model, control_net, latents, positive, negative, hints, num_frames, motion_module=(None,),
                 **settings) -> io.NodeOutput:
         from ..host.training.control_nets import adapt_control_net
-        from ..host.training.dataset import Data
+        from ..host.training.dataset import NodeData
 
         motion = motion_module[0]
-        request = request_from(cls, "adapt", settings, num_frames[0] if motion is not None else 1)
-        data = Data(latents, positive, negative[0], hints)
-        adapted, losses = adapt_control_net(model[0], motion, control_net[0], data, request)
+        request = request_from("adapt", settings, num_frames[0] if motion is not None else 1)
+        data, run = NodeData(latents, positive, negative[0], hints), run_on(cls, model[0], settings)
+        adapted, losses = adapt_control_net(model[0], motion, control_net[0], data, request, run)
         return io.NodeOutput(adapted, {"loss": losses}, len(losses))
 
 

@@ -49,10 +49,10 @@ class MotionControl(io.ComfyNode):
     @classmethod
     def execute(cls, motion_module, start_percent: float, end_percent: float, strength_curve: str, mask=None
                 ) -> io.NodeOutput:
-        from ..host.controls import MotionControl as Control
+        from ..host.controls import StrengthControl
         from ..keyframes.curve import parse_curve
 
         curve = parse_curve(strength_curve, 0.0, HIGHEST) if strength_curve.strip() else None
-        control = Control(start_percent, end_percent, curve, mask)
+        control = StrengthControl(start_percent, end_percent, curve, mask)
         show_text(cls, f"acts from {start_percent:.0%} to {end_percent:.0%} of the sampling")
         return io.NodeOutput(replace(motion_module, controls=(*motion_module.controls, control)))

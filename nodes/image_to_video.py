@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..host.display import place_of, show_text
+from ..host.display import node_id_of, show_text
 from ..host.sizes import LATENT_CELL
 from .motion import MotionModuleSocket, chosen_schedule, schedule_input, strength_input
 
@@ -83,7 +83,7 @@ class ImageToVideo(io.ComfyNode):
             chosen)
         told += f"\n{fitted}"
         show_text(cls, told)
-        applied = placed_by(applied, motion_module, place_of(cls), told)
+        applied = placed_by(applied, motion_module, node_id_of(cls), told)
         return io.NodeOutput(applied, {"samples": torch.zeros_like(latents[:1]).repeat(num_frames, 1, 1, 1)})
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..host.display import place_of, show_text
+from ..host.display import node_id_of, show_text
 from ..host.folders import motion_files, motion_path
 from ..motion.errors import short
 from ..samplers.schedules import SCHEDULES, Schedule
@@ -102,4 +102,4 @@ class ApplyMotionModule(io.ComfyNode):
             told += "\nno reference image: works as text to video. Use Image to Video to animate an image"
         show_text(cls, told)
         applied = apply_motion(model, motion_module, motion_strength, chosen)
-        return io.NodeOutput(placed_by(applied, motion_module, place_of(cls), told))
+        return io.NodeOutput(placed_by(applied, motion_module, node_id_of(cls), told))

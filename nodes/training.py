@@ -12,12 +12,15 @@ from ..training.config import INITS, PRESETS
 from .motion import MotionModuleSocket
 
 if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+    from ..host.training.node_run import NodeRun
     from ..host.training.runs import Request
 
 CATEGORY = "AnimateLCM/training"
 LoraSocket, LossSocket = io.Custom("LORA_MODEL"), io.Custom("LOSS_MAP")
 DISTILLED = [name for name, schedule in SCHEDULES.items() if schedule.original_steps is not None]
-ENCODER, BOTH = "image encoder", "image encoder and motion module"
+IMAGE_ENCODER, BOTH = "image encoder", "image encoder and motion module"
 MOST = 1_000_000
 
 
@@ -79,14 +82,21 @@ LOSS_OUTPUTS = [
 ]
 
 
-def request_from(cls: type[io.ComfyNode], stage: str, settings: dict, num_frames: int = 1) -> Request:
+def request_from(stage: str, settings: dict, num_frames: int = 1) -> Request:
     """Return what the sockets of `run_inputs` ask for; the node takes lists, so each is a list of one."""
-    name, preset, steps, learning_rate, seed, preview_every, schedule = (settings[key][0] for key in (
-        "name", "preset", "steps", "learning_rate", "seed", "preview_every", "schedule"))
-    from ..host.training.runs import Request, configure
+    name, preset, steps, learning_rate, seed, schedule = (settings[key][0] for key in (
+        "name", "preset", "steps", "learning_rate", "seed", "schedule"))
+    from ..host.training.node_run import configure
+    from ..host.training.runs import Request
 
-    config = configure(stage, preset, steps, learning_rate, seed, num_frames)
-    return Request(config, schedule, name, preview_every, tell=lambda text: show_text(cls, text))
+    return Request(configure(stage, preset, steps, learning_rate, seed, num_frames), schedule, name)
+
+
+def run_on(cls: type[io.ComfyNode], model: ModelPatcher, settings: dict) -> NodeRun:
+    """Return what runs the loop and shows its progress on the node."""
+    from ..host.training.node_run import NodeRun
+
+    return NodeRun(model, settings["name"][0], settings["preview_every"][0], lambda text: show_text(cls, text))
 
 
 class DistillSpatialLoRA(io.ComfyNode):
@@ -114,11 +124,12 @@ class DistillSpatialLoRA(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, latents, positive, negative, **settings) -> io.NodeOutput:
-        from ..host.training.dataset import Data
+        from ..host.training.dataset import NodeData
         from ..host.training.runs import distil_spatial_lora
 
-        request = request_from(cls, "image", settings)
-        lora, losses = distil_spatial_lora(model[0], Data(latents, positive, negative[0]), request)
+        request = request_from("image", settings)
+        data, run = NodeData(latents, positive, negative[0]), run_on(cls, model[0], settings)
+        lora, losses = distil_spatial_lora(model[0], data, request, run)
         return io.NodeOutput(lora, {"loss": losses}, len(losses))
 
 
@@ -165,12 +176,12 @@ class DistillMotionModule(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, latents, positive, negative, num_frames, init, decoupled, lora=(None,),
                 **settings) -> io.NodeOutput:
-        from ..host.training.dataset import Data
+        from ..host.training.dataset import NodeData
         from ..host.training.runs import distil_motion_module
 
-        request = request_from(cls, "motion", settings, num_frames[0]).distilling(init[0], decoupled[0])
-        trained, lora, losses = distil_motion_module(
-            model[0], motion_module[0], lora[0], Data(latents, positive, negative[0]), request)
+        request = request_from("motion", settings, num_frames[0]).distilling(init[0], decoupled[0])
+        data, run = NodeData(latents, positive, negative[0]), run_on(cls, model[0], settings)
+        trained, lora, losses = distil_motion_module(model[0], motion_module[0], lora[0], data, request, run)
         return io.NodeOutput(trained, lora or {}, {"loss": losses}, len(losses))
 
 
@@ -193,7 +204,7 @@ class AdaptAdapter(io.ComfyNode):
                 *run_inputs("image_to_video", "AnimateLCM image-to-video"),
                 frames_input(),
                 io.Combo.Input(
-                    "train", options=[ENCODER, BOTH], default=BOTH,
+                    "train", options=[IMAGE_ENCODER, BOTH], default=BOTH,
                     tooltip="What is trained. Both are recommended; the image encoder alone leaves the motion module "
                             "as it is."),
             ],
@@ -208,12 +219,12 @@ class AdaptAdapter(io.ComfyNode):
     @classmethod
     def execute(cls, model, motion_module, latents, positive, negative, num_frames, train, **settings
                 ) -> io.NodeOutput:
-        from ..host.training.dataset import Data
+        from ..host.training.dataset import NodeData
         from ..host.training.runs import train_image_encoder
 
-        request = request_from(cls, "adapt", settings, num_frames[0])
-        trained, losses = train_image_encoder(
-            model[0], motion_module[0], train[0] == BOTH, Data(latents, positive, negative[0]), request)
+        request = request_from("adapt", settings, num_frames[0])
+        data, run = NodeData(latents, positive, negative[0]), run_on(cls, model[0], settings)
+        trained, losses = train_image_encoder(model[0], motion_module[0], train[0] == BOTH, data, request, run)
         return io.NodeOutput(trained, {"loss": losses}, len(losses))
 
 

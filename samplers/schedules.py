@@ -45,8 +45,8 @@ class Schedule:
             _check_original_steps(self.original_steps)
 
     @property
-    def skip(self) -> int:
-        """Distance between neighbours of the grid, in timesteps."""
+    def spacing(self) -> int:
+        """Distance between neighbours of the distillation grid, in timesteps."""
         return NUM_TIMESTEPS // (self.original_steps or NUM_TIMESTEPS)
 
 
@@ -73,8 +73,8 @@ def sigmas(schedule: Schedule) -> Tensor:
 
 
 def grid(schedule: Schedule) -> Tensor:
-    """Return the timesteps that the network knows, ascending: k-1, 2k-1, ..., 999 for skip k; int64."""
-    return torch.arange(schedule.skip - 1, NUM_TIMESTEPS, schedule.skip)
+    """Return the timesteps that the network knows, ascending: s-1, 2s-1, ..., 999 for spacing s; int64."""
+    return torch.arange(schedule.spacing - 1, NUM_TIMESTEPS, schedule.spacing)
 
 
 def spaced_indices(length: int, steps: int, denoise: float = 1.0) -> list[int]:
@@ -115,6 +115,6 @@ def lcm_timesteps(original_steps: int, steps: int, strength: float = 1.0) -> lis
     _check_original_steps(original_steps)
     if not 0 < strength <= 1:
         raise ValueError(f"strength is {strength}; expected more than 0 and at most 1")
-    skip = NUM_TIMESTEPS // original_steps
-    timesteps = [k * skip - 1 for k in range(1, int(original_steps * strength) + 1)]
+    spacing = NUM_TIMESTEPS // original_steps
+    timesteps = [k * spacing - 1 for k in range(1, int(original_steps * strength) + 1)]
     return [timesteps[-1 - i] for i in spaced_indices(len(timesteps), steps)]

@@ -26,15 +26,15 @@ def train(monkeypatch):
 def test_arguments_override_the_file_and_leave_the_rest(train):
     file = {"stage": "image", "data": "a", "loop": {"steps": 5, "clip": 2.0}}
     options = train.parse(["some.toml", "--data", "b", "--steps", "7", "--learning-rate", "1e-3", "--seed", "4"])
-    assert train.told(options, file) == {
+    assert train.given(options, file) == {
         "stage": "image", "data": "b", "loop": {"steps": 7, "clip": 2.0, "learning_rate": 1e-3},
         "training": {"seed": 4}}
     assert file["loop"]["steps"] == 5
-    assert train.told(train.parse(["some.toml"]), file) == file
+    assert train.given(train.parse(["some.toml"]), file) == file
 
 
 def test_a_table_that_is_none_stays_for_the_plan_to_name(train):
-    assert train.told(train.parse(["some.toml", "--steps", "7"]), {"loop": 3}) == {"loop": 3}
+    assert train.given(train.parse(["some.toml", "--steps", "7"]), {"loop": 3}) == {"loop": 3}
 
 
 def test_every_argument_is_one_that_a_plan_knows(train):
@@ -45,8 +45,8 @@ def test_every_argument_is_one_that_a_plan_knows(train):
     numbers = dict.fromkeys(train.NUMBERS, 8)
     arguments = [part for name, value in (names | numbers).items()
                  for part in (f"--{name.replace('_', '-')}", str(value))]
-    told = plan(train.told(train.parse(arguments), {}))
-    assert told.options.name == "some" and told.config.loop.accumulation == told.config.height == 8
+    planned = plan(train.given(train.parse(arguments), {}))
+    assert planned.options.name == "some" and planned.config.loop.accumulation == planned.config.height == 8
 
 
 @pytest.mark.parametrize("cpu", [True, False])
@@ -66,7 +66,7 @@ def test_the_processes_compute_where_the_host_does(train, monkeypatch, tmp_path,
 
 
 class Accelerator:
-    """What the walk asks of accelerate, for one process."""
+    """What the loop asks of accelerate, for one process."""
 
     process_index, num_processes, is_main_process, device = 0, 1, True, "cpu"
 
@@ -92,10 +92,10 @@ def test_a_finished_run_says_so_and_another_one_of_its_name_is_refused(train, tm
     config = setting.config
     asked = plan({"stage": "motion", "data": "clips", "preset": "tiny", "output": str(tmp_path), "name": "cats.v1"})
     first, again = Accelerator(), Accelerator()
-    assert len(train.walk(motion_stage(setting), config, asked, first, Together())) == len(first.said) == 2
-    assert train.walk(motion_stage(toys.setting("motion")), config, asked, again, Together()) == []
+    assert len(train.run_loop(motion_stage(setting), config, asked, first, Together())) == len(first.said) == 2
+    assert train.run_loop(motion_stage(toys.setting("motion")), config, asked, again, Together()) == []
     assert again.said[0].startswith("all 2 steps are done already; nothing was trained")
     assert [path.name for path in tmp_path.iterdir()] == ["cats.v1.pt"]
     other = replace(config, loop=replace(config.loop, learning_rate=2e-2))
     with pytest.raises(CheckpointError, match="cats.v1.pt belongs to another training: learning_rate 0.02, was 0.01"):
-        train.walk(motion_stage(toys.setting("motion")), other, asked, again, Together())
+        train.run_loop(motion_stage(toys.setting("motion")), other, asked, again, Together())

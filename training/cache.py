@@ -20,7 +20,7 @@ from torch import Tensor
 from ..storage.atomic import replacing
 from .clips import ClipSettings, DataError, read_clip
 from .data import Folder, Item, picks
-from .draws import Examples, Source
+from .draws import Examples, Source, stack
 from .finite import is_finite
 from .latents import join
 
@@ -86,7 +86,7 @@ class CachedClips:
         return join([_read(self.text_path(caption)) for caption in captions])
 
     def source(self, batch: int, device: torch.device) -> Source:
-        """Return what gives the batches of a run: images b c h w where a clip is one frame, else clips b f c h w."""
+        """Return what gives the batches of a run: images where a clip is one frame."""
         def examples(number: int) -> Examples:
             chosen = picks(number, batch, len(self.folder.items), self.settings.views, self.settings.seed)
             items = [self.folder.items[pick.index] for pick in chosen]
@@ -100,12 +100,11 @@ class CachedClips:
         return examples
 
     def _batch(self, paths: Sequence[Path], device: torch.device) -> Tensor:
-        """Return what lies in files as b f ..., or of images as b ..."""
-        batch = torch.stack([_read(path).float() for path in paths]).to(device)
-        return batch[:, 0] if self.clip_settings.num_frames == 1 else batch
+        """Return what lies in files as a batch."""
+        return stack([_read(path).float() for path in paths]).to(device)
 
 
-def prepare(folder: Folder, clip_settings: ClipSettings, settings: DataSettings, encoders: Encoders, cache: Path,
+def fill_cache(folder: Folder, clip_settings: ClipSettings, settings: DataSettings, encoders: Encoders, cache: Path,
             progress: Callable[[int, int], None] = lambda done, total: None) -> CachedClips:
     """Encode what is not in the cache yet, or damaged there; a file that cannot be used joins the folder's problems.
 

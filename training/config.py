@@ -1,4 +1,4 @@
-"""What a training run can be told, and the presets, each value with its source.
+"""What a training run can be given, and the presets, each value with its source.
 
 "paper" is what Wang et al. 2024 say of the published model; "SVD script" is the authors' released training script for
 another model; "LCM-LoRA" is the recipe of Luo et al. 2023; "ours" was chosen here.
@@ -18,7 +18,7 @@ STAGES = ("image", "motion", "adapt")
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How the loop walks: nothing in here knows what is trained."""
+    """How the loop runs: nothing in here knows what is trained."""
 
     steps: int
     """Steps of the optimiser in all, those before a resume included."""
@@ -146,6 +146,11 @@ class TrainingConfig:
     """Whether activations are computed again on the way back: about a third slower, and much less memory."""
     seed: int = 0
     """Decides the data and the noise of every step."""
+
+    @property
+    def frames(self) -> int:
+        """Frames that a batch has of each clip; one is an image, which is what the stage "image" takes."""
+        return 1 if self.stage == "image" else self.num_frames
 
     def __post_init__(self) -> None:
         _one_of("stage", self.stage, STAGES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,6 +22,12 @@ class Examples:
     """Their encoded captions, b n d."""
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
     """What else the network is given by name, such as a ControlNet's `hint`."""
+
+
+def stack(clips: Sequence[Tensor]) -> Tensor:
+    """Return clips, f c h w each, as a batch b f c h w; those of one frame are images, b c h w."""
+    batch = torch.stack(list(clips))
+    return batch[:, 0] if batch.shape[1] == 1 else batch
 
 
 Source = Callable[[int], Examples]
@@ -56,7 +62,7 @@ def draw(examples: Examples, config: DistillationConfig, seed: int, number: int)
     """
     device, count = examples.latents.device, len(examples.latents)
     generator = torch.Generator().manual_seed((seed * 10_000_019 + number) % 2**63)
-    step = NUM_TIMESTEPS // config.original_steps
+    spacing = NUM_TIMESTEPS // config.original_steps
     even = torch.randint(1, config.original_steps + 1, (count,), generator=generator)
     w = config.w_min + (config.w_max - config.w_min) * torch.rand(count, generator=generator)
     noise = torch.randn(examples.latents.shape, generator=generator)
@@ -64,9 +70,9 @@ def draw(examples: Examples, config: DistillationConfig, seed: int, number: int)
     strength, chance, alone = torch.rand(3, count, generator=generator, dtype=torch.float64)
     strong = (strength ** (1 / 6) * config.original_steps).ceil().clamp(min=1).long()
     blind = alone < config.pure_noise
-    place = torch.where(blind, config.original_steps, torch.where(chance < config.strong_noise, strong, even))
-    timesteps = place * step - 1
-    following = (timesteps - config.skip * step).clamp(min=0)
+    index = torch.where(blind, config.original_steps, torch.where(chance < config.strong_noise, strong, even))
+    timesteps = index * spacing - 1
+    following = (timesteps - config.skip * spacing).clamp(min=0)
     shown = (~blind).view(-1, *[1] * (examples.latents.ndim - 1)).to(examples.latents)
     return Draw(
         x0=examples.latents * shown, noise=noise.to(device, examples.latents.dtype), context=examples.context,

@@ -66,26 +66,26 @@ def _of_file(path: Path) -> str:
 
 
 @cache
-def of_code(*places: str, root: Path = ROOT) -> str:
+def of_code(*paths: str, root: Path = ROOT) -> str:
     """Return a name for what Python files say, without their comments, docstrings and blank lines.
 
     Args:
-        places: Files, or folders with all that is in them, from `root`.
+        paths: Files, or folders with all that is in them, from `root`.
 
     Raises:
         FileNotFoundError: One of them is not there.
     """
-    files = sorted({file for place in places for file in _python_files(root / place)})
+    files = sorted({file for path in paths for file in _python_files(root / path)})
     return digest(*((file.relative_to(root).as_posix(), statements(file.read_text(encoding="utf-8")))
                     for file in files))
 
 
-def _python_files(place: Path) -> list[Path]:
-    if place.suffix == ".py":
-        return [place]
-    if found := list(place.rglob("*.py")):
+def _python_files(path: Path) -> list[Path]:
+    if path.suffix == ".py":
+        return [path]
+    if found := list(path.rglob("*.py")):
         return found
-    raise FileNotFoundError(f"there is no Python file in {place}")
+    raise FileNotFoundError(f"there is no Python file in {path}")
 
 
 def statements(source: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .config import TrainingConfig
-from .draws import Examples
+from .draws import Examples, stack
 from .finite import is_finite
 
 MOST_LOOKED_AT = 100_000
@@ -42,7 +42,7 @@ class LatentSource:
         if len(self.latents) != len(self.contexts) or not self.latents:
             raise ValueError(f"{len(self.latents)} latents and {len(self.contexts)} captions; expected a caption for "
                              "each, and at least one")
-        shortest, wanted = min(len(clip) for clip in self.latents), self.frames
+        shortest, wanted = min(len(clip) for clip in self.latents), self.config.frames
         if shortest < wanted:
             raise ValueError(f"a clip has {shortest} frames, training needs {wanted} of each. Give longer clips, or "
                              "train on fewer frames")
@@ -63,11 +63,6 @@ class LatentSource:
                 raise ValueError(f"{kind.format(named)} of {len(items)} holds nan or infinite numbers, from which "
                                  "nothing can be learnt. Leave it out, or encode it again: a VAE or text encoder in "
                                  "half precision, and a weight in a caption such as (cat:nan), can do this")
-
-    @property
-    def frames(self) -> int:
-        """Frames that are taken of each item."""
-        return 1 if self.config.stage == "image" else self.config.num_frames
 
     def __call__(self, number: int) -> Examples:
         """Return the batch of a number."""
@@ -103,12 +98,12 @@ class LatentSource:
         return [(index, self._start(self.latents[index], rng)) for index in chosen]
 
     def _start(self, clip: Tensor, rng: random.Random) -> int:
-        return rng.randrange(len(clip) - self.frames + 1)
+        return rng.randrange(len(clip) - self.config.frames + 1)
 
     def _cut(self, items: Sequence[Tensor], stretches: Sequence[tuple[int, int]]) -> Tensor:
-        """Return the stretches, each an item and where it starts, as b f ..., or of images b ..."""
-        cut = torch.stack([items[index][start:start + self.frames].float() for index, start in stretches])
-        return (cut[:, 0] if self.config.stage == "image" else cut).to(self.device)
+        """Return the stretches, each an item and where it starts, as a batch."""
+        cut = [items[index][start:start + self.config.frames].float() for index, start in stretches]
+        return stack(cut).to(self.device)
 
 
 def join(contexts: Sequence[Tensor]) -> Tensor:

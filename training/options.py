@@ -1,4 +1,4 @@
-"""What a training run is told in a TOML file, checked and laid over a preset."""
+"""What a training run is given in a TOML file, checked and laid over a preset."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
 class OptionError(ValueError):
-    """The run was told something that cannot be; the message says what can."""
+    """The run was given something that cannot be; the message says what can."""
 
 
 TEXT_TO_VIDEO, IMAGE_TO_VIDEO = "AnimateLCM text-to-video", "AnimateLCM image-to-video"
@@ -101,53 +101,53 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise OptionError(f"{path} cannot be read: {error}") from error
 
 
-def plan(told: Mapping[str, Any]) -> Plan:
+def plan(given: Mapping[str, Any]) -> Plan:
     """Return the run that a TOML file's content describes.
 
     Raises:
         OptionError: A name is unknown, or a value is not possible.
     """
     for name in ("stage", "data"):
-        if name not in told:
+        if name not in given:
             raise OptionError(f"{name} is not given, and has to be")
     for table in TABLES:
-        if not isinstance(told.get(table, {}), Mapping):
-            raise OptionError(f"{table} is {shown(told[table])}; expected a table, [{table}]")
-    own = {name: value for name, value in told.items() if name not in TABLES}
+        if not isinstance(given.get(table, {}), Mapping):
+            raise OptionError(f"{table} is {shown(given[table])}; expected a table, [{table}]")
+    own = {name: value for name, value in given.items() if name not in TABLES}
     # A ControlNet is tuned to the model that it will guide, an image encoder to a motion file of its own kind.
-    usual = SCHEDULES_OF.get(told["stage"], TEXT_TO_VIDEO) if isinstance(told["stage"], str) else TEXT_TO_VIDEO
+    usual = SCHEDULES_OF.get(given["stage"], TEXT_TO_VIDEO) if isinstance(given["stage"], str) else TEXT_TO_VIDEO
     own.setdefault("schedule", TEXT_TO_VIDEO if "control_net" in own else usual)
     options = _made(RunOptions, "the file", own, RunOptions)
     config = PRESETS[options.preset][options.stage]
-    config = replace(config, loop=_over(_short(config.loop, told), "loop", told),
-                     distillation=_over(config.distillation, "distillation", told),
-                     lora=_over(config.lora, "lora_shape", told))
-    config = _over(config, "training", told)
+    config = replace(config, loop=_over(_short(config.loop, given), "loop", given),
+                     distillation=_over(config.distillation, "distillation", given),
+                     lora=_over(config.lora, "lora_shape", given))
+    config = _over(config, "training", given)
     if options.stage == "image":
         config = replace(config, num_frames=1)
     elif config.num_frames < 2 and options.control_net is None:
         raise OptionError(f"num_frames is {config.num_frames}; the stage {options.stage} trains on clips, of 2 frames "
                           "or more")
-    if "stage" in told.get("training", {}):
+    if "stage" in given.get("training", {}):
         raise OptionError("[training] has stage, which stands before all tables")
     size = {name: getattr(config, name) for name in ("num_frames", "height", "width")}
-    if twice := sorted(size.keys() & told.get("clips", {}).keys()):
+    if twice := sorted(size.keys() & given.get("clips", {}).keys()):
         raise OptionError(f"[clips] has {', '.join(twice)}, which belong into [training]")
     clips = _made(ClipSettings, "[training]", size, ClipSettings)
-    return Plan(options, config, _over(clips, "clips", told), _over(DataSettings(), "views", told))
+    return Plan(options, config, _over(clips, "clips", given), _over(DataSettings(), "views", given))
 
 
-def _short(loop: LoopConfig, told: Mapping[str, Any]) -> LoopConfig:
+def _short(loop: LoopConfig, given: Mapping[str, Any]) -> LoopConfig:
     """Return the preset's loop with the steps that are asked for, and no longer a warm-up than half of them."""
-    steps = told.get("loop", {}).get("steps", loop.steps)
+    steps = given.get("loop", {}).get("steps", loop.steps)
     if not isinstance(steps, int) or steps < 1:
         return loop
     return replace(loop, steps=steps, warmup=min(loop.warmup, steps // 2))
 
 
-def _over(settings: Settings, table: str, told: Mapping[str, Any]) -> Settings:
+def _over(settings: Settings, table: str, given: Mapping[str, Any]) -> Settings:
     """Return settings with what a table of the file says in place of their own."""
-    return _made(lambda **given: replace(settings, **given), f"[{table}]", told.get(table, {}), settings)
+    return _made(lambda **changes: replace(settings, **changes), f"[{table}]", given.get(table, {}), settings)
 
 
 def _made(make: Callable[..., Settings], where: str, values: Mapping[str, Any], settings: Any) -> Settings:

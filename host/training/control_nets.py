@@ -25,14 +25,14 @@ from ...storage.atomic import replacing
 from ...training.stages import adaptation_stage
 from ..motion import LoadedMotion
 from ..patchers import weights_of
-from .dataset import Data
+from .data import Data
 from .network import UNET, attending
 from .origins import of_control
-from .runs import Request, prepare, run_stage, training
+from .runs import Request, RunStage, make_setting, training
 
 ADDITION = "lora_controlnet"
 """Key by which the stock loader knows a file of additions to a UNet's weights."""
-ENCODER = ("time_embed.", "input_blocks.", "middle_block.")
+SHARED_PARTS = ("time_embed.", "input_blocks.", "middle_block.")
 """The parts of a UNet that a ControlNet has too."""
 PREFIX = "control."
 """What the names of a ControlNet's weights begin with in a Trainable."""
@@ -41,12 +41,13 @@ FILE_PREFIX = "control_model."
 
 
 def adapt_control_net(model: ModelPatcher, motion: LoadedMotion | None, control: ControlBase, data: Data,
-                      request: Request) -> tuple[ControlBase, list[float]]:
+                      request: Request, run: RunStage) -> tuple[ControlBase, list[float]]:
     """Tune a ControlNet to a few-step model, without a teacher (Wang et al. 2024, third part).
 
     Args:
         motion: The motion module of clips; None trains on images.
         data: With a hint for each clip or image.
+        run: Runs the stage's loop.
 
     Returns:
         A CONTROL_NET like the one given, and the loss of every step.
@@ -56,11 +57,11 @@ def adapt_control_net(model: ModelPatcher, motion: LoadedMotion | None, control:
     """
     check_kind(control)
     with training():
-        setting = prepare(model, motion, data, request)
+        setting = make_setting(model, motion, data, request)
         setting = replace(setting, origin=setting.origin.and_contents(ControlNet=of_control(control)))
         setting.model.control = attending(_network(model, whole_weights(control, model), setting.empty.device))
         stage = adaptation_stage(setting, (PREFIX,))
-        losses = run_stage(stage, setting, request, model)
+        losses = run(stage, setting)
         trained = {name.removeprefix(PREFIX): weight for name, weight in stage.average.items()}
         return _with_weights(control, trained, model), losses
 
@@ -83,7 +84,7 @@ def whole_weights(control: ControlBase, model: ModelPatcher) -> dict[str, Tensor
     """Return copies, in float32, of all weights that a ControlNet works with on this MODEL."""
     if not isinstance(control, ControlLora):
         return weights_of(control.control_model_wrapped)
-    weights = {part + key: weight for part in ENCODER for key, weight in weights_of(model, UNET + part).items()}
+    weights = {part + key: weight for part in SHARED_PARTS for key, weight in weights_of(model, UNET + part).items()}
     own = {key: weight.to("cpu", torch.float32, copy=True) for key, weight in control.control_weights.items()}
     weights |= {key: weight for key, weight in own.items() if key.endswith((".weight", ".bias"))}
     for key in own:

@@ -18,8 +18,8 @@ from ...training.origin import Origin
 
 
 @dataclass(frozen=True)
-class Data:
-    """What the host's dataset nodes give."""
+class NodeData:
+    """Data as the host's dataset nodes give them."""
 
     latents: list[dict]
     """LATENTs: a clip, or images, each."""

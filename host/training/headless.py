@@ -30,7 +30,7 @@ from ..motion import LoadedMotion, load_motion
 from ..saving import write_motion
 from ..weights import WeightsError, load_checkpoint, load_control_net, read_lora
 from .control_nets import adapt_control_net, write_control_net
-from .runs import Request, distil_motion_module, distil_spatial_lora, train_image_encoder
+from .runs import Request, checked, distil_motion_module, distil_spatial_lora, train_image_encoder
 
 DEMO = "demo"
 CUTTING = ("training/cache.py", "training/clips.py", "training/data.py")
@@ -63,7 +63,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class CachedData:
-    """A cached folder, as the training functions of the host take it."""
+    """A folder whose clips are encoded already, as data of a training."""
 
     clips: CachedClips
 
@@ -99,13 +99,13 @@ def load(name: str) -> Loaded:
         raise OptionError(f"model: {error}. Give the path of one, or '{DEMO}'") from error
 
 
-def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage, TrainingConfig], list[float]],
-          tell: Callable[[str], None]) -> Callable[[Path], list[Path]]:
+def train_plan(plan: Plan, loaded: Loaded, clips: CachedClips, run: Callable[[Stage, TrainingConfig], list[float]],
+               report: Callable[[str], None]) -> Callable[[Path], list[Path]]:
     """Run the plan's stage, and return what writes the result, from a path without suffix to the files.
 
     Args:
-        walk: Runs the loop.
-        tell: Shows a line of text: how much memory is needed.
+        run: Runs the loop.
+        report: Shows a line of text: how much memory is needed.
 
     Raises:
         OptionError: A file that the stage needs is missing, or the schedule has no distillation grid.
@@ -114,14 +114,14 @@ def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage,
     if options.schedule not in SCHEDULES or SCHEDULES[options.schedule].original_steps is None:
         known = ", ".join(name for name, schedule in SCHEDULES.items() if schedule.original_steps is not None)
         raise OptionError(f"schedule is {options.schedule!r}; expected one with a distillation grid: {known}")
-    request = Request(plan.config, options.schedule, options.name, preview_every=0, tell=tell, walk=walk)
-    data = CachedData(clips)
+    request, data = Request(plan.config, options.schedule, options.name), CachedData(clips)
+    run_stage = checked(run, report)
     if options.stage == "image":
-        lora, _ = distil_spatial_lora(loaded.model, data, request)
+        lora, _ = distil_spatial_lora(loaded.model, data, request, run_stage)
         return lambda path: _write_lora(path, lora)
     try:
         lora = None if options.lora is None else read_lora(options.lora)
-        given = None if options.control_net is None else load_control_net(options.control_net)
+        control = None if options.control_net is None else load_control_net(options.control_net)
         motion = load_motion(motion_path(EMBEDDED) if options.motion == DEMO else options.motion)
     except ValueError as error:
         raise OptionError(str(error)) from error
@@ -131,13 +131,13 @@ def train(plan: Plan, loaded: Loaded, clips: CachedClips, walk: Callable[[Stage,
         if len(changed.patches) <= len(loaded.model.patches):
             raise OptionError(f"lora: {options.lora} changes no layer of the model. Give one for this kind of model")
         loaded = replace(loaded, model=changed)
-    if given is not None:
-        control, _ = adapt_control_net(loaded.model, motion, given, data, request)
-        return lambda path: _write_control_net(path, control)
+    if control is not None:
+        adapted, _ = adapt_control_net(loaded.model, motion, control, data, request, run_stage)
+        return lambda path: _write_control_net(path, adapted)
     if options.stage == "adapt":
-        trained, _ = train_image_encoder(loaded.model, motion, True, data, request)
+        trained, _ = train_image_encoder(loaded.model, motion, True, data, request, run_stage)
         return lambda path: _write_motion(path, trained)
-    trained, lora, _ = distil_motion_module(loaded.model, motion, lora, data, request)
+    trained, lora, _ = distil_motion_module(loaded.model, motion, lora, data, request, run_stage)
     if plan.config.distillation.decoupled:
         return lambda path: _write_motion(path, trained)
     return lambda path: [*_write_motion(path, trained), *_write_lora(Path(f"{path}{TRAINED_ALONG}"), lora)]

@@ -26,9 +26,9 @@ from ...motion.image_encoder import ImageEncoder
 from ...motion.module import DOWN_SITES, MotionModule
 from ...samplers.schedules import Schedule, alphas_cumprod
 from ...training.consistency import Diffusion
-from ..fit import BLOCKS_PER_LEVEL
+from ..fit import INPUT_BLOCKS_PER_LEVEL
 from ..inserts import AfterBlock, Block
-from ..motion import LAYER_PATCH, LoadedMotion, Run, run_options
+from ..motion import LAYER_PATCH, LoadedMotion, UNetCall, run_options
 from ..patchers import positions_of, weights_of
 from ..sampling import prediction_of
 
@@ -83,11 +83,11 @@ class Trainable(nn.Module):
     def _options(self, frames: int, reference: Tensor | None, motion_scale: float) -> dict:
         options = run_options(self.motion, self.unet, frames) if self.motion is not None else {"patches": {}}
         if reference is not None and self.encoder is not None:
-            run: Run = options[Run]
-            sites = dict(run.sites)
+            call: UNetCall = options[UNetCall]
+            sites = dict(call.sites)
             for block, insert in _inserts(self.encoder, reference, frames, motion_scale).items():
                 sites[block] = [insert, *sites.get(block, [])]
-            options[Run] = replace(run, sites=sites)
+            options[UNetCall] = replace(call, sites=sites)
         options[ATTENTION] = attend
         return with_checkpoints(options) if self.gradient_checkpointing else options
 
@@ -97,7 +97,7 @@ def _inserts(encoder: ImageEncoder, reference: Tensor, frames: int, motion_scale
     of_clips = [encoder(image.unsqueeze(0), frames, motion_scale) for image in reference]
     # of each clip and level f c h w -> of each level (b f) c h w
     levels = [torch.cat(features) for features in zip(*of_clips, strict=True)]
-    return {("input", BLOCKS_PER_LEVEL * level + DOWN_SITES): _Addition(features)
+    return {("input", INPUT_BLOCKS_PER_LEVEL * level + DOWN_SITES): _Addition(features)
             for level, features in enumerate(levels)}
 
 
@@ -205,10 +205,10 @@ def with_checkpoints(options: dict) -> dict:
     # Handlers of layers that come after ours are the ones that ours call to run the layer.
     handlers = [*options["patches"].get(LAYER_PATCH, ()), (SpatialTransformer, _again), (ResBlock, _again)]
     options = {**options, "patches": {**options["patches"], LAYER_PATCH: handlers}}
-    if Run in options:
-        run: Run = options[Run]
-        options[Run] = replace(run, sites={block: [_Again(call) for call in calls]
-                                           for block, calls in run.sites.items()})
+    if UNetCall in options:
+        call: UNetCall = options[UNetCall]
+        options[UNetCall] = replace(call, sites={block: [_Again(site) for site in sites]
+                                                 for block, sites in call.sites.items()})
     return options
 
 
@@ -224,8 +224,8 @@ def _again(layer: nn.Module, x: Tensor, emb: Tensor, context: Tensor, options: d
 class _Again:
     """A site that is computed again on the way back; everything it needs is in its arguments."""
 
-    def __init__(self, call: Callable[[Tensor, int], Tensor]) -> None:
-        self.call = call
+    def __init__(self, site: Callable[[Tensor, int], Tensor]) -> None:
+        self.site = site
 
     def __call__(self, x: Tensor, num_frames: int) -> Tensor:
-        return checkpoint(self.call, x, num_frames, use_reentrant=False, preserve_rng_state=False)
+        return checkpoint(self.site, x, num_frames, use_reentrant=False, preserve_rng_state=False)

@@ -1,17 +1,16 @@
-"""Training runs inside the host: datasets, progress, previews, interrupts, checkpoints."""
+"""The paper's trainings on a MODEL of the host: what is trained, on what, and what comes out.
+
+What runs the loop is given: a node shows its progress (node_run), the command line writes a log.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import comfy.model_management
-import comfy.utils
-import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
@@ -19,67 +18,39 @@ from torch import Tensor, nn
 from ...motion.image_encoder import ImageEncoder
 from ...motion.module import MotionModule
 from ...samplers.schedules import SCHEDULES
-from ...training.checkpoints import history
-from ...training.config import PRESETS, TrainingConfig
+from ...training.config import TrainingConfig
 from ...training.draws import Examples
 from ...training.fingerprint import of_tensors, settings
 from ...training.latents import LatentSource
-from ...training.loop import nothing_left, train
 from ...training.lora import export, fill, inject, read
 from ...training.memory import estimate
 from ...training.seeds import seeded
 from ...training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
-from ...training.trainer import DTYPES, Report, Stage
+from ...training.trainer import DTYPES, Stage
 from ..motion import LoadedMotion
 from ..patchers import held, layers_in, positions_of
-from .dataset import Data
+from .data import Data
 from .network import diffusion, layer_names, trainable
 from .origins import with_parts
-from .previews import preview
 
-FOLDER = "training"
-"""Checkpoints are in this folder of the host's output folder."""
-SMOOTHED = 50
-"""Steps over which the shown loss is averaged."""
+RunStage = Callable[[Stage, Setting], list[float]]
+"""Runs the loop of a stage to its end and returns the loss of every step: as a node does, or outside of the graph."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks a training node for."""
+    """The settings of a run."""
 
     config: TrainingConfig
     schedule: str
     """A key of SCHEDULES whose entry has a distillation grid."""
     name: str
-    """Of the checkpoint, from which the run goes on if there is one."""
-    preview_every: int
-    """Steps between preview samples; 0 makes none."""
-    tell: Callable[[str], None]
-    """Shows a line of text."""
-    walk: Callable[[Stage, TrainingConfig], list[float]] | None = None
-    """Runs a stage outside of the graph, and returns its losses; None runs it as a node does."""
+    """Of the result, and of the checkpoint, from which the run goes on if there is one."""
 
     def distilling(self, init: str, decoupled: bool) -> Request:
         """Return the request with another way of the motion stage."""
         distillation = replace(self.config.distillation, init=init, decoupled=decoupled)
         return replace(self, config=replace(self.config, distillation=distillation))
-
-
-def configure(stage: str, preset: str, steps: int, learning_rate: float, seed: int, num_frames: int) -> TrainingConfig:
-    """Return a preset's settings for a stage, with what the user changed: steps or learning_rate 0 keep the preset's.
-
-    Single frames are as many in a batch as those of the image stage. Where the device lacks bfloat16, a GPU takes
-    float16 with a scaled loss and everything else float32.
-    """
-    config = PRESETS[preset][stage]
-    steps = steps or config.loop.steps
-    precision, device = config.loop.precision, comfy.model_management.get_torch_device()
-    if precision == "bfloat16" and not comfy.model_management.should_use_bf16(device):
-        precision = "float16" if device.type == "cuda" else "float32"
-    loop = replace(config.loop, steps=steps, learning_rate=learning_rate or config.loop.learning_rate,
-                   warmup=min(config.loop.warmup, steps // 2), precision=precision)
-    batch = PRESETS[preset]["image"].batch if num_frames == 1 else config.batch
-    return replace(config, loop=loop, seed=seed, num_frames=num_frames, batch=batch)
 
 
 @contextmanager
@@ -92,26 +63,31 @@ def training() -> Generator[None, None, None]:
         yield
 
 
-def distil_spatial_lora(model: ModelPatcher, data: Data, request: Request) -> tuple[dict[str, Tensor], list[float]]:
+def distil_spatial_lora(model: ModelPatcher, data: Data, request: Request, run: RunStage
+                        ) -> tuple[dict[str, Tensor], list[float]]:
     """Distil a MODEL into a LoRA with which it needs few steps (Wang et al. 2024, first stage).
+
+    Args:
+        run: Runs the stage's loop.
 
     Returns:
         The tensors of the LoRA's file, and the loss of every step.
     """
     with training():
-        names, setting = layer_names(model), prepare(model, None, data, request)
+        names, setting = layer_names(model), make_setting(model, None, data, request)
         inject(setting.model, names, request.config.lora, request.config.seed)
         stage = image_stage(setting)
-        losses = run_stage(stage, setting, request, model)
+        losses = run(stage, setting)
         return export(stage.average, names, request.config.lora), losses
 
 
 def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[str, Tensor] | None, data: Data,
-                         request: Request) -> tuple[LoadedMotion, dict[str, Tensor] | None, list[float]]:
+                         request: Request, run: RunStage) -> tuple[LoadedMotion, dict[str, Tensor] | None, list[float]]:
     """Distil a motion module on clips (Wang et al. 2024, second stage).
 
     Args:
         lora: The spatial LoRA's tensors; not decoupled, a new one is trained where there is none.
+        run: Runs the stage's loop.
 
     Returns:
         The motion module, the LoRA that it goes with, and the loss of every step.
@@ -126,7 +102,7 @@ def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[s
         raise ValueError(f"init '{how.init}' starts from a spatial LoRA, and none is connected. Connect the LoRA of "
                          "Distill Spatial LoRA, or choose init 'none'")
     with training():
-        names, setting, shape = layer_names(model), prepare(model, motion, data, request), request.config.lora
+        names, setting, shape = layer_names(model), make_setting(model, motion, data, request), request.config.lora
         if lora is not None:
             setting = replace(setting, origin=setting.origin.and_contents(LoRA=of_tensors(lora)))
             weights, shape = read(lora, names)
@@ -135,32 +111,33 @@ def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[s
         elif not how.decoupled:
             inject(setting.model, names, shape, request.config.seed)
         stage = motion_stage(setting)
-        losses = run_stage(stage, setting, request, model)
+        losses = run(stage, setting)
         if not how.decoupled:
             lora = export(_within(stage.average, "unet."), names, shape)
         return _finished(motion, stage, request), lora, losses
 
 
-def train_image_encoder(model: ModelPatcher, motion: LoadedMotion, with_motion: bool, data: Data, request: Request
-                        ) -> tuple[LoadedMotion, list[float]]:
+def train_image_encoder(model: ModelPatcher, motion: LoadedMotion, with_motion: bool, data: Data, request: Request,
+                        run: RunStage) -> tuple[LoadedMotion, list[float]]:
     """Train an image encoder for a few-step motion module, without a teacher (Wang et al. 2024, third part).
 
     Each clip's first frame is its reference. An encoder that the module already has is trained further.
 
     Args:
         with_motion: Whether the motion module is trained together with the encoder.
+        run: Runs the stage's loop.
 
     Returns:
         The motion module with its encoder, and the loss of every step.
     """
     with training():
-        setting = prepare(model, motion, data, request)
+        setting = make_setting(model, motion, data, request)
         setting = replace(setting, source=_with_reference(setting.source))
         if setting.model.encoder is None:
             setting.model.encoder = _new_encoder(motion, request.config.seed, setting.empty.device)
         setting = replace(setting, origin=setting.origin.and_settings({"with_motion": with_motion}))
         stage = adaptation_stage(setting, ("encoder.", "motion.") if with_motion else ("encoder.",))
-        losses = run_stage(stage, setting, request, model)
+        losses = run(stage, setting)
         return _finished(motion, stage, request), losses
 
 
@@ -188,7 +165,7 @@ def _within(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key: weight for key, weight in weights.items() if key.startswith(prefix)}
 
 
-def prepare(model: ModelPatcher, motion: LoadedMotion | None, data: Data, request: Request) -> Setting:
+def make_setting(model: ModelPatcher, motion: LoadedMotion | None, data: Data, request: Request) -> Setting:
     """Return what every stage needs: a network of our own, the data, and the schedule with its grid."""
     device, schedule = comfy.model_management.get_torch_device(), SCHEDULES[request.schedule]
     config = replace(request.config, distillation=replace(
@@ -206,54 +183,23 @@ def prepare(model: ModelPatcher, motion: LoadedMotion | None, data: Data, reques
                    with_parts(made_from, model, motion))
 
 
-def checkpoint_path(name: str) -> Path:
-    """Return where the checkpoint of this name is, within the host's output folder.
-
-    Raises:
-        ValueError: The name leads elsewhere.
-    """
-    folder = Path(folder_paths.get_output_directory()) / FOLDER
-    path = folder / f"{name}.pt"
-    if not name.strip() or not path.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"the name {name!r} leads out of {folder}; give a plain name, such as my_training")
-    return path
-
-
-def run_stage(stage: Stage, setting: Setting, request: Request, model: ModelPatcher) -> list[float]:
-    """Run the loop to its end, and return all losses; an interrupt leaves a checkpoint of the last whole step.
+def check_memory(stage: Stage, setting: Setting, report: Callable[[str], None]) -> None:
+    """Say how much memory a stage needs, and refuse one that does not fit; the first thing that a run does.
 
     Raises:
         MemoryError: It does not fit into what is free.
     """
-    config = setting.config.loop
-    needed = estimate(stage, setting.model, setting.source(setting.largest), config)
-    request.tell(str(needed))
+    needed = estimate(stage, setting.model, setting.source(setting.largest), setting.config.loop)
+    report(str(needed))
     needed.check(comfy.model_management.get_free_memory(setting.empty.device))
-    if request.walk is not None:
-        return request.walk(stage, setting.config)
-    path = checkpoint_path(request.name)
-    bar, losses, begun = comfy.utils.ProgressBar(config.steps), history(path), time.monotonic()
-    before = len(losses)
-    with closing(train(stage, config, path)) as reports:
-        for report in reports:
-            losses.append(report.loss)
-            shown = None
-            if request.preview_every and report.step % request.preview_every == 0:
-                shown = "JPEG", preview(stage, setting, model), None
-            bar.update_absolute(report.step, config.steps, shown)
-            pace = (time.monotonic() - begun) / (len(losses) - before)
-            request.tell(_line(report, losses[-SMOOTHED:], config.steps, pace))
-            comfy.model_management.throw_exception_if_processing_interrupted()
-    if len(losses) == before:
-        request.tell(nothing_left(config))
-    return losses
 
 
-def _line(report: Report, recent: list[float], steps: int, pace: float) -> str:
-    minutes = round(pace * (steps - report.step) / 60)
-    left = f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
-    return (f"step {report.step} of {steps}, loss {sum(recent) / len(recent):.4g}, rate {report.learning_rate:.2g}, "
-            f"{pace:.2g} s a step, {left} left")
+def checked(run: Callable[[Stage, TrainingConfig], list[float]], report: Callable[[str], None]) -> RunStage:
+    """Return a run outside of the graph, which begins with the check of the memory."""
+    def run_stage(stage: Stage, setting: Setting) -> list[float]:
+        check_memory(stage, setting, report)
+        return run(stage, setting.config)
+    return run_stage
 
 
 def _finished(motion: LoadedMotion, stage: Stage, request: Request) -> LoadedMotion:

@@ -3,11 +3,11 @@
 import comfy.sample
 import pytest
 import torch
-from animatelcm.host.controls import MotionControl, Video
+from animatelcm.host.controls import StrengthControl, Video
 from animatelcm.host.image_to_video import apply_image_to_video
 from animatelcm.host.motion import apply_motion
 from animatelcm.keyframes.curve import parse_curve
-from animatelcm.nodes.controls import MotionControl as Node
+from animatelcm.nodes.controls import MotionControl
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.support import (
     IMAGE_TO_VIDEO,
@@ -28,7 +28,7 @@ def other(tmp_path_factory):
 
 
 def controlled(motion, start=0.0, end=1.0, curve="", mask=None):
-    return Node.execute(motion, start, end, curve, mask).result[0]
+    return MotionControl.execute(motion, start, end, curve, mask).result[0]
 
 
 def apply(model, motion, strength=1.0):
@@ -159,7 +159,7 @@ def test_a_control_for_another_video_is_refused(model, motion, options, told):
 
 
 def test_frames_cut_by_another_pack_are_refused(motion):
-    control = MotionControl(curve=parse_curve("0: 1", 0, 10))
+    control = StrengthControl(curve=parse_curve("0: 1", 0, 10))
     with pytest.raises(ValueError, match="4 frames at a time.* 8 they are.*Long Video"):
         control.factor(noise_for(4), 4, {Video: Video(noise_for(8).shape)})
 

@@ -9,7 +9,7 @@ import comfy.model_management
 import pytest
 import torch
 from animatelcm.demo.model import load_demo_model
-from animatelcm.host.controls import MotionControl
+from animatelcm.host.controls import StrengthControl
 from animatelcm.host.image_to_video import ENCODERS, apply_image_to_video
 from animatelcm.host.motion import KEY, applied_to, apply_motion, load_motion
 from animatelcm.host.motion_lora import with_motion_lora
@@ -75,7 +75,7 @@ def at_once(model, motions):
 
 def one_after_the_other(model, motions):
     for index, motion in enumerate(motions):
-        control = MotionControl(index / len(motions), (index + 1) / len(motions))
+        control = StrengthControl(index / len(motions), (index + 1) / len(motions))
         model = at_once(model, [replace(motion, controls=(control,))])
     return model
 

@@ -6,7 +6,7 @@ import comfy.model_management
 import comfy.samplers
 import pytest
 import torch
-from animatelcm.host.controls import MotionControl
+from animatelcm.host.controls import StrengthControl
 from animatelcm.host.image_to_video import apply_image_to_video
 from animatelcm.host.motion import apply_motion
 from animatelcm.host.motion_lora import with_motion_lora
@@ -39,7 +39,7 @@ def motions(motion, tmp_path_factory):
     shapes = {key: weight.shape for key, weight in motion_module().state_dict().items()}
     pairs = {layer: (0.1 * down, 0.1 * up) for layer, (down, up) in by_hand.pairs(shapes).items()}
     zoom, _ = with_motion_lora(motion, save(folder / "zoom.safetensors", by_hand.motion_director(pairs)), 1.0)
-    curve = MotionControl(curve=parse_curve("0: 1, 3: 0.5", 0.0, 10.0))
+    curve = StrengthControl(curve=parse_curve("0: 1, 3: 0.5", 0.0, 10.0))
     return {"motion": motion, "other": loaded_motion(folder, seed=2), "zoom": zoom,
             "curve": replace(motion, controls=(curve,)), "animated": loaded_image_to_video(folder, seed=3)}
 

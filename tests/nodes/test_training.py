@@ -34,7 +34,7 @@ def test_the_stages_follow_one_another_and_feed_the_stock_nodes(tmp_path, monkey
     assert any(line.startswith("step 2 of 2") for line in told)
     trained, same, _, _ = execute(nodes.DistillMotionModule, model=model, motion_module=motion, lora=[lora])
     assert same is lora
-    followed, _, _ = execute(nodes.AdaptAdapter, model=model, motion_module=trained, train=nodes.ENCODER)
+    followed, _, _ = execute(nodes.AdaptAdapter, model=model, motion_module=trained, train=nodes.IMAGE_ENCODER)
     nodes.SaveMotionModule.execute(followed, "mine")
     with_lora = LoraModelLoader.execute(model, lora, 1.0).result[0]
     assert len(with_lora.patches) == len([key for key in lora if key.endswith(".alpha")])

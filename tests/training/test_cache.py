@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from animatelcm.tests.training.clip_files import numbered_frames, write_video
-from animatelcm.training.cache import DataSettings, Encoders, prepare
+from animatelcm.training.cache import DataSettings, Encoders, fill_cache
 from animatelcm.training.clips import ClipSettings, DataError, read_clip
 from animatelcm.training.data import picks, scan
 from torch.nn import functional as F
@@ -45,7 +45,7 @@ def clips(tmp_path):
 
 def prepared(clips, counting=None, clip=CLIP, data=DATA, **ids):
     counting = counting or Counting()
-    return prepare(scan(clips, clip), clip, data, counting.encoders(**ids), clips.parent / "cache"), counting
+    return fill_cache(scan(clips, clip), clip, data, counting.encoders(**ids), clips.parent / "cache"), counting
 
 
 def test_a_second_preparation_encodes_nothing(clips):
@@ -78,7 +78,7 @@ def test_a_hint_is_cut_as_its_clip_is_and_never_tinted(tmp_path, colour):
 
     def batches(settings):
         found, data = scan(path.parent, settings, hints=True), replace(DATA, views=6)
-        source = prepare(found, settings, data, Counting().encoders(), tmp_path / "cache").source(1, CPU)
+        source = fill_cache(found, settings, data, Counting().encoders(), tmp_path / "cache").source(1, CPU)
         return [source(number) for number in range(6)]
 
     tinted, plain = batches(clip), batches(replace(clip, colour=0.0))
@@ -145,16 +145,16 @@ def test_the_empty_caption_is_encoded_too(clips):
 def test_a_file_that_breaks_off_is_reported_when_it_is_decoded(clips):
     folder = scan(clips, CLIP)
     longer = replace(folder, items=(replace(folder.items[0], num_frames=500), *folder.items[1:]))
-    data = prepare(longer, CLIP, DATA, Counting().encoders(), clips.parent / "cache")
+    data = fill_cache(longer, CLIP, DATA, Counting().encoders(), clips.parent / "cache")
     assert [item.path.name for item in data.folder.items] == ["1.mp4", "2.mp4"]
     assert len(data.folder.problems) == 1 and "0.mp4 is damaged: only 8" in data.folder.problems[0]
     with pytest.raises(DataError, match="nothing to train on"):
-        prepare(replace(longer, items=longer.items[:1]), CLIP, DATA, Counting().encoders(), clips.parent / "cache")
+        fill_cache(replace(longer, items=longer.items[:1]), CLIP, DATA, Counting().encoders(), clips.parent / "cache")
 
 
 def test_progress_ends_at_the_total(clips):
     reports = []
-    prepare(scan(clips, CLIP), CLIP, DATA, Counting().encoders(), clips.parent / "cache",
+    fill_cache(scan(clips, CLIP), CLIP, DATA, Counting().encoders(), clips.parent / "cache",
             lambda *report: reports.append(report))
     assert reports[-1] == (10, 10) and sorted(reports) == reports
 

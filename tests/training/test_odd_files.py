@@ -10,7 +10,7 @@ import pytest
 import torch
 from animatelcm.tests.training.clip_files import gradient, number_of, numbered_frames, write_video
 from animatelcm.tests.training.odd_files import damaged, latin_tagged, png
-from animatelcm.training.cache import CachedClips, DataSettings, Encoders, prepare
+from animatelcm.training.cache import CachedClips, DataSettings, Encoders, fill_cache
 from animatelcm.training.clips import MOST_PIXELS, ClipSettings, DataError, check_size, read_clip
 from animatelcm.training.data import scan
 from torch.nn import functional as F
@@ -21,7 +21,7 @@ ENCODERS = Encoders(lambda clip: F.avg_pool2d(clip, 8), lambda caption: torch.on
 
 
 def prepared(folder, settings=SETTINGS, encoders=ENCODERS) -> CachedClips:
-    clips = prepare(scan(folder, settings), settings, DataSettings(views=1), encoders, folder.parent / "cache")
+    clips = fill_cache(scan(folder, settings), settings, DataSettings(views=1), encoders, folder.parent / "cache")
     source = clips.source(1, torch.device("cpu"))
     assert all(source(number).latents.isfinite().all() for number in range(len(clips.folder.items)))
     return clips

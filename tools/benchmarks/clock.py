@@ -14,5 +14,5 @@ class Clock:
     def seconds(self) -> float:
         return time.perf_counter() - self.start
 
-    def tell(self, text: str) -> None:
+    def report(self, text: str) -> None:
         print(f"{self.seconds():6.0f} s  {text}", flush=True)

@@ -51,8 +51,8 @@ FULL = Size((320, 640, 1280, 1280), 8, 768, num_frames=16, latent=8)
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run: the clean latents, f c h w, and the timesteps that the UNet saw."""
+class Sampled:
+    """What a run gives: the clean latents, f c h w, and the timesteps that the UNet saw."""
 
     latents: Tensor
     timesteps: tuple[int, ...]
@@ -125,7 +125,7 @@ def use_frame_norm(network) -> None:
 
 @torch.inference_mode()
 def run_diffusers(unet, text: tuple[Tensor, Tensor], noise: Tensor, steps: int, cfg: float,
-                  beta_end: float = 0.012, original_steps: int = 100) -> Run:
+                  beta_end: float = 0.012, original_steps: int = 100) -> Sampled:
     """Sample with a UNetMotionModel and LCMScheduler, with guidance as in diffusers' AnimateDiffPipeline."""
     from diffusers import LCMScheduler
 
@@ -139,7 +139,7 @@ def run_diffusers(unet, text: tuple[Tensor, Tensor], noise: Tensor, steps: int, 
             without = _predict(unet, z, timestep, text[1])
             eps = without + cfg * (eps - without)
         z = scheduler.step(eps, timestep, z, generator=noise_generator(i + 1), return_dict=False)[0]
-    return Run(z[0].transpose(0, 1).contiguous(), tuple(scheduler.timesteps.tolist()))
+    return Sampled(z[0].transpose(0, 1).contiguous(), tuple(scheduler.timesteps.tolist()))
 
 
 def _predict(unet, z: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ def host_model(unet_weights: dict[str, Tensor], size: Size):
         offload_device=comfy.model_management.unet_offload_device())
 
 
-def run_host(model, ours: bool, text: tuple[Tensor, Tensor], noise: Tensor, steps: int, cfg: float) -> Run:
+def run_host(model, ours: bool, text: tuple[Tensor, Tensor], noise: Tensor, steps: int, cfg: float) -> Sampled:
     """Sample with a MODEL through the host's guider and a SAMPLER, which is given the noise of every step."""
     import comfy.sample
     import comfy.samplers
@@ -206,7 +206,7 @@ def run_host(model, ours: bool, text: tuple[Tensor, Tensor], noise: Tensor, step
         latents = comfy.sample.sample_custom(
             model, noise[0], cfg, comfy.samplers.KSAMPLER(sample), sigmas, [[text[0], {}]], [[text[1], {}]],
             torch.zeros_like(noise[0]), disable_pbar=True, seed=0)
-    return Run(model.get_model_object("latent_format").process_in(latents), tuple(dict.fromkeys(seen)))
+    return Sampled(model.get_model_object("latent_format").process_in(latents), tuple(dict.fromkeys(seen)))
 
 
 # The comparison
@@ -247,9 +247,9 @@ def compare(size: Size, folder: Path, progress: Callable[[str], None]) -> Iterat
 class Expected:
     """What diffusers gives."""
 
-    with_own_norm: Run
+    with_own_norm: Sampled
     """One step, cfg 1, with its own clip-wide norm."""
-    runs: dict[tuple[int, float], Run]
+    runs: dict[tuple[int, float], Sampled]
     """By (steps, cfg), with the authors' norm."""
 
 
@@ -268,7 +268,7 @@ def diffusers_side(unet, adapter, text: tuple[Tensor, Tensor], noise: Tensor,
     return Expected(with_own_norm, runs)
 
 
-def result_of(case: str, run: Run, reference: Run) -> Result:
+def result_of(case: str, run: Sampled, reference: Sampled) -> Result:
     """Compare two runs."""
     error = (run.latents - reference.latents).pow(2).mean() / reference.latents.pow(2).mean()
     return Result(case, error.sqrt().item(), run.timesteps == reference.timesteps)
@@ -287,8 +287,8 @@ def main() -> None:
     all_digits()
     clock, results = Clock(), []
     with tempfile.TemporaryDirectory() as folder:
-        for result in compare(size, Path(folder), clock.tell):
-            clock.tell(f"{result.case:<30} relative RMS {result.relative_rms:.2e}")
+        for result in compare(size, Path(folder), clock.report):
+            clock.report(f"{result.case:<30} relative RMS {result.relative_rms:.2e}")
             results.append(result)
     other, *results = results
     worst = max(result.relative_rms for result in results)

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from . import parity, reference_encoder
 from .clock import Clock
-from .parity import FULL, TINY, TOLERANCE, Result, Run, Size
+from .parity import FULL, TINY, TOLERANCE, Result, Sampled, Size
 
 STEPS, CFG = (1, 4), (1.0, 1.5)
 BETA_END, ORIGINAL_STEPS = 0.014, 200
@@ -67,7 +67,7 @@ def features_added(network, features: list[Tensor]) -> Iterator[None]:
 
 
 def diffusers_side(unet, adapter, encoder_weights: dict[str, Tensor], size: Size, wanted: list[Case],
-                   progress: Callable[[str], None] = lambda text: None) -> dict[Case, Run]:
+                   progress: Callable[[str], None] = lambda text: None) -> dict[Case, Sampled]:
     """Run the cases in diffusers; `progress` is called after each."""
     from diffusers import UNetMotionModel
 
@@ -86,7 +86,7 @@ def diffusers_side(unet, adapter, encoder_weights: dict[str, Tensor], size: Size
     return runs
 
 
-def host_side(unet_weights: dict[str, Tensor], path: Path, size: Size) -> Iterator[tuple[Case, Run]]:
+def host_side(unet_weights: dict[str, Tensor], path: Path, size: Size) -> Iterator[tuple[Case, Sampled]]:
     """Run every case in the host, with the reference through the same door as the node's."""
     from ...host.image_to_video import apply_image_to_video
     from ...host.motion import load_motion
@@ -124,8 +124,8 @@ def main() -> None:
     parity.all_digits()
     clock, results = Clock(), []
     with tempfile.TemporaryDirectory() as folder:
-        for result in compare(size, Path(folder), clock.tell):
-            clock.tell(f"{result.case:<42} relative RMS {result.relative_rms:.2e}")
+        for result in compare(size, Path(folder), clock.report):
+            clock.report(f"{result.case:<42} relative RMS {result.relative_rms:.2e}")
             results.append(result)
     worst = max(result.relative_rms for result in results)
     timesteps_agree = all(result.timesteps_agree for result in results)

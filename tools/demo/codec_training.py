@@ -135,7 +135,7 @@ def config(steps: int) -> LoopConfig:
                       precision="bfloat16", clip=0.5, ema=0.999, ema_warmup=True)
 
 
-def train(steps: int, folder: Path, seed: int, device: torch.device) -> None:
+def train_autoencoder(steps: int, folder: Path, seed: int, device: torch.device) -> None:
     """Train to the end, from the checkpoint if there is one, and export."""
     codec = new_codec(seed).to(device, memory_format=torch.channels_last)
     parameters = dict(codec.named_parameters())
@@ -182,7 +182,8 @@ def main() -> None:
     if chosen.export:
         export(chosen.folder)
     else:
-        train(chosen.steps, chosen.folder, chosen.seed, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        train_autoencoder(chosen.steps, chosen.folder, chosen.seed, device)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The plain denoising objective on the world: the data of a step, the losses, and the walk through the steps.
+"""The plain denoising objective on the world: the data of a step, the losses, and the loop.
 
 Every step draws its data from its own number, so a resumed run sees what an uninterrupted one would have seen.
 """
@@ -22,32 +22,32 @@ from ...training.config import LoopConfig
 from ...training.fingerprint import of_code, of_files
 from ...training.origin import Origin
 from ...training.trainer import Stage
-from .stages import Place
+from .stages import Workspace
 
-CODE = ("demo", "demo/model.py")
+CODE = ("demo", "tools/demo")
 """Where it is said what the world is, how the demo model is made, and how it is trained."""
 
 
-def train(name: str, network: nn.Module, loss: Callable[[int], Tensor], config: LoopConfig, place: Place,
-          *needed: str) -> dict[str, Tensor]:
+def train_network(name: str, network: nn.Module, loss: Callable[[int], Tensor], config: LoopConfig,
+                  workspace: Workspace, *needed: str) -> dict[str, Tensor]:
     """Train all of `network`, from its checkpoint if there is one; return the averaged weights.
 
     Args:
         needed: Files of the demo model that the loss knows, in the folder of its weights.
     """
     parameters = dict(network.named_parameters())
-    stage = Stage(name, parameters, loss, parameters, ema.copies(parameters), origin=origin(place, *needed))
-    walk(name, stage, config, place.checkpoints)
+    stage = Stage(name, parameters, loss, parameters, ema.copies(parameters), origin=origin(workspace, *needed))
+    run_loop(name, stage, config, workspace.checkpoints)
     return stage.average
 
 
-def origin(place: Place, *needed: str) -> Origin:
+def origin(workspace: Workspace, *needed: str) -> Origin:
     """Return what a training on the world is made from: its seed, the code, and files of the demo model."""
-    weights = {name.removesuffix(".safetensors"): of_files([place.weights / name]) for name in needed}
-    return Origin({"seed": place.seed}).and_contents(code_of_demo=of_code(*CODE), **weights)
+    weights = {name.removesuffix(".safetensors"): of_files([workspace.weights / name]) for name in needed}
+    return Origin({"seed": workspace.seed}).and_contents(code_of_demo=of_code(*CODE), **weights)
 
 
-def walk(name: str, stage: Stage, config: LoopConfig, folder: Path) -> list[float]:
+def run_loop(name: str, stage: Stage, config: LoopConfig, folder: Path) -> list[float]:
     """Run a stage to its end, from its checkpoint in `folder` if there is one; return the losses of this session."""
     bar, smooth, losses = tqdm(total=config.steps, desc=name, mininterval=5), None, []
     with bar:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...demo import world
-from ...demo.files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, LORA, MOTION, OWN_MOTION, TEXT, WEIGHTS
+from ...demo.files import FEW_STEP_LAYOUT, I2V_MOTION, LAYOUT, LORA, MOTION, OWN_MOTION, TEXT, WEIGHTS
 from ...samplers.schedules import SCHEDULES
 from ...storage.atomic import replacing
 from ...training.config import DistillationConfig, LoopConfig, LoRAConfig, TrainingConfig
@@ -25,16 +25,15 @@ from ...training.draws import Examples, Source
 from ...training.fingerprint import of_code, of_files
 from ...training.origin import Origin
 from ...training.trainer import Stage
-from . import layout
-from .denoising import CODE, finished_image_model, frames_of, latents_of, scenes, walk
+from .denoising import CODE, finished_image_model, frames_of, latents_of, run_loop, scenes
 from .sampler import Settings, with_lora
-from .stages import Place
+from .stages import Workspace
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
     from ...host.motion import LoadedMotion
-    from ...host.training.runs import Request
+    from ...host.training.runs import Request, RunStage
 
 SCHEDULE = "AnimateLCM text-to-video"
 SKIP = SCHEDULES[SCHEDULE].original_steps // Settings().steps
@@ -45,7 +44,7 @@ GUIDANCE = Settings().cfg - 1
 
 @dataclass(frozen=True)
 class WorldData:
-    """Frames or clips of the world without end, as the host's training takes its data."""
+    """Frames or clips of the world without end, as data of a training."""
 
     context: Callable[[list[str]], Tensor]
     """Encodes captions, b n d."""
@@ -63,11 +62,11 @@ class WorldData:
         def batch(number: int) -> Examples:
             chosen, rng = scenes(config.seed, number, config.batch)
             context = self.context([world.caption(scene, rng) for scene in chosen]).to(device)
-            if config.num_frames == 1:
+            frames = config.frames
+            if frames == 1:
                 return Examples(latents_of(frames_of(chosen, rng)).to(device), context)
-            frames = config.num_frames
             clips = torch.stack([latents_of(world.render(scene, frames)) for scene in chosen])
-            hints = [layout.hints(scene, world.positions(scene, frames)) for scene in chosen] if self.hints else []
+            hints = [world.hints(scene, world.positions(scene, frames)) for scene in chosen] if self.hints else []
             return Examples(clips.to(device), context, {"hint": torch.stack(hints).to(device)} if hints else {})
         return batch
 
@@ -76,29 +75,29 @@ class WorldData:
         return self.context([""])
 
 
-def distil_lora(request: Request, data: WorldData, place: Place) -> None:
+def distil_lora(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
     """Stage one: a spatial LoRA."""
     from ...demo.model import load_demo_model
     from ...host.training.runs import distil_spatial_lora
 
-    lora, _ = distil_spatial_lora(load_demo_model(place.weights)[0], data, request)
-    with replacing(place.model_file(LORA)) as unfinished:
+    lora, _ = distil_spatial_lora(load_demo_model(workspace.weights)[0], data, request, run)
+    with replacing(workspace.model_file(LORA)) as unfinished:
         save_file({key: tensor.half() for key, tensor in lora.items()}, unfinished)
 
 
-def distil_motion(request: Request, data: WorldData, place: Place) -> None:
+def distil_motion(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
     """Stage two: the motion module, with that LoRA in the student."""
     from ...demo.model import load_demo_model
     from ...host.motion import load_motion
     from ...host.training.runs import distil_motion_module
 
-    model, teacher = load_demo_model(place.weights)[0], load_motion(place.weights / OWN_MOTION)
-    lora = {key: tensor.float() for key, tensor in load_file(place.models / LORA).items()}
-    motion, _, _ = distil_motion_module(model, teacher, lora, data, request)
-    write_half(motion, place.model_file(MOTION))
+    model, teacher = load_demo_model(workspace.weights)[0], load_motion(workspace.weights / OWN_MOTION)
+    lora = {key: tensor.float() for key, tensor in load_file(workspace.models / LORA).items()}
+    motion, _, _ = distil_motion_module(model, teacher, lora, data, request, run)
+    write_half(motion, workspace.model_file(MOTION))
 
 
-def train_encoder(request: Request, data: WorldData, place: Place) -> None:
+def train_encoder(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
     """Stage three: an image encoder for the few-step motion module, which is trained on with it.
 
     The module is kept halfway between what it was and what it became: it follows the image then, and draws as cleanly
@@ -106,32 +105,33 @@ def train_encoder(request: Request, data: WorldData, place: Place) -> None:
     """
     from ...host.training.runs import train_image_encoder
 
-    model, before = _few_step(place)
-    after, _ = train_image_encoder(model, before, True, data, request)
+    model, before = _few_step(workspace)
+    after, _ = train_image_encoder(model, before, True, data, request, run)
     # Wortsman et al. 2022.
     for own, old in zip(after.patcher.model.parameters(), before.patcher.model.parameters(), strict=True):
         own.lerp_(old.to(own), 0.5)
-    write_half(after, place.model_file(ENCODER))
+    write_half(after, workspace.model_file(I2V_MOTION))
 
 
-def adapt_layout(request: Request, data: WorldData, place: Place) -> None:
+def adapt_layout(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
     """Stage three as well: the demo's ControlNet, tuned to the few-step model on clips."""
     from comfy.controlnet import load_controlnet
 
     from ...host.training.control_nets import adapt_control_net, write_control_net
 
-    model, motion = _few_step(place)
-    control = load_controlnet(str(place.models / LAYOUT), model)
-    adapted, _ = adapt_control_net(model, motion, control, replace(data, hints=True), request)
-    write_control_net(adapted, place.model_file(FEW_STEP_LAYOUT))
+    model, motion = _few_step(workspace)
+    control = load_controlnet(str(workspace.models / LAYOUT), model)
+    adapted, _ = adapt_control_net(model, motion, control, replace(data, hints=True), request, run)
+    write_control_net(adapted, workspace.model_file(FEW_STEP_LAYOUT))
 
 
-def _few_step(place: Place) -> tuple[ModelPatcher, LoadedMotion]:
+def _few_step(workspace: Workspace) -> tuple[ModelPatcher, LoadedMotion]:
     """Return the results of the first two stages: the MODEL with its spatial LoRA, and the motion module."""
     from ...demo.model import load_demo_model
     from ...host.motion import load_motion
 
-    return with_lora(load_demo_model(place.weights)[0], place.models / LORA), load_motion(place.models / MOTION)
+    model = with_lora(load_demo_model(workspace.weights)[0], workspace.models / LORA)
+    return model, load_motion(workspace.models / MOTION)
 
 
 def write_half(motion: LoadedMotion, path: Path) -> None:
@@ -156,7 +156,7 @@ class Recipe:
     """Share of timesteps that are drawn where the noise is strong."""
     pure_noise: float
     """Share of examples that are hidden altogether, at the last timestep."""
-    train: Callable[[Request, WorldData, Place], None]
+    train: Callable[[Request, WorldData, RunStage, Workspace], None]
 
 
 RECIPES = {
@@ -185,17 +185,17 @@ def settings(stage: str, steps: int, seed: int) -> TrainingConfig:
         seed=seed)
 
 
-def run(stage: str, place: Place, steps: int) -> None:
+def train_stage(stage: str, workspace: Workspace, steps: int) -> None:
     """Train a stage of `RECIPES`, from its checkpoint if there is one."""
-    from ...host.training.runs import Request
+    from ...host.training.runs import Request, checked
 
-    config = settings(stage, steps, place.seed)
+    config = settings(stage, steps, workspace.seed)
 
-    def through(training: Stage, config: TrainingConfig) -> list[float]:
-        return walk(stage, training, config.loop, place.checkpoints)
+    def run(training: Stage, config: TrainingConfig) -> list[float]:
+        return run_loop(stage, training, config.loop, workspace.checkpoints)
 
-    request = Request(config, SCHEDULE, stage, preview_every=0, tell=print, walk=through)
-    RECIPES[stage].train(request, world_data(place.weights), place)
+    data = world_data(workspace.weights)
+    RECIPES[stage].train(Request(config, SCHEDULE, stage), data, checked(run, print), workspace)
 
 
 def world_data(weights: Path = WEIGHTS) -> WorldData:

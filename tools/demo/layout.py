@@ -23,10 +23,10 @@ from .denoising import (
     moments_of,
     recipe,
     scenes,
-    train,
+    train_network,
 )
 from .detector import masks
-from .stages import Place
+from .stages import Workspace
 
 
 def layout_iou(clip: Tensor, hints: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def layout_loss(controlled: nn.Module, image: ImageModel, seed: int, step: int, 
     return denoising_loss(denoise, latent, image.context(captions), timesteps, noise, ALPHAS_CUMPROD)
 
 
-def train_layout(place: Place, steps: int) -> None:
+def train_layout(workspace: Workspace, steps: int) -> None:
     """Train a ControlNet to place the object, with the finished image model frozen.
 
     The file holds whole weights, and is marked as an addition to a UNet: then the stock loader takes the number of
@@ -74,11 +74,11 @@ def train_layout(place: Place, steps: int) -> None:
     from ...host.training.control_nets import ADDITION
     from ...host.training.network import Trainable
 
-    image = finished_image_model(place.weights)
-    control_net = demo_model.new_control_net(image.unet, place.seed).to(device()).requires_grad_(True).train()
+    image = finished_image_model(workspace.weights)
+    control_net = demo_model.new_control_net(image.unet, workspace.seed).to(device()).requires_grad_(True).train()
     controlled = Trainable(image.unet, control=control_net)
-    trained = train("layout", control_net, lambda step: layout_loss(controlled, image, place.seed, step),
-                    recipe(steps, 1e-3), place, UNET, TEXT)
+    trained = train_network("layout", control_net, lambda step: layout_loss(controlled, image, workspace.seed, step),
+                            recipe(steps, 1e-3), workspace, UNET, TEXT)
     halved = {key: weight.half().contiguous() for key, weight in trained.items()}
-    with replacing(place.model_file(LAYOUT)) as unfinished:
+    with replacing(workspace.model_file(LAYOUT)) as unfinished:
         save_file({ADDITION: torch.zeros(0), **halved}, unfinished)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ...demo import world
 from ...demo.files import MODELS, WEIGHTS
 from .detector import detect
-from .sampler import FEW_STEPS, DemoSampler, Parts, Settings, distilled
+from .sampler import FEW_STEP_SETTINGS, DemoSampler, Parts, Settings, distilled
 
 
 def measure(sample: DemoSampler, prompts: int, seed: int, settings: Settings, sheet: Path | None) -> dict[str, float]:
@@ -55,7 +55,7 @@ def main() -> None:
     arguments = parser.parse_args()
     given = {name: value for name in ("steps", "cfg", "sampler", "scheduler")
              if (value := getattr(arguments, name)) is not None}
-    settings = replace(FEW_STEPS if arguments.few_steps else Settings(), **given)
+    settings = replace(FEW_STEP_SETTINGS if arguments.few_steps else Settings(), **given)
     many, few = Parts(weights=arguments.weights), distilled(arguments.weights, arguments.models)
     sampler = DemoSampler(few if arguments.few_steps else many)
     shares = measure(sampler, arguments.prompts, arguments.seed, settings, arguments.sheet)

@@ -27,7 +27,7 @@ class Settings:
     frames: int = world.FRAMES
 
 
-FEW_STEPS = Settings(4, 1.0, "lcm", "simple")
+FEW_STEP_SETTINGS = Settings(4, 1.0, "lcm", "simple")
 
 
 @dataclass(frozen=True)

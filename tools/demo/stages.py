@@ -11,7 +11,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """What one training works on."""
 
     checkpoints: Path
@@ -29,7 +29,7 @@ class Place:
         return path
 
 
-def arguments(description: str, steps: Mapping[str, int], folder: Path) -> tuple[dict[str, int], Place]:
+def arguments(description: str, steps: Mapping[str, int], folder: Path) -> tuple[dict[str, int], Workspace]:
     """Read the command line; return how many steps each chosen stage runs, in their order, and where.
 
     Args:
@@ -48,5 +48,5 @@ def arguments(description: str, steps: Mapping[str, int], folder: Path) -> tuple
     chosen = parser.parse_args()
     stages = {name: getattr(chosen, f"{name}_steps") for name in steps
               if ALL in (chosen.stages, *chosen.stages) or name in chosen.stages}
-    return stages, Place(chosen.folder, chosen.weights or chosen.folder / "weights",
+    return stages, Workspace(chosen.folder, chosen.weights or chosen.folder / "weights",
                          chosen.models or chosen.folder / "models", chosen.seed)

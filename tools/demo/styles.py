@@ -22,8 +22,8 @@ from ...training import ema, lora
 from ...training.config import LoRAConfig
 from ...training.fingerprint import settings
 from ...training.trainer import Stage
-from .denoising import device, finished_image_model, image_loss, motion_loss, origin, recipe, walk
-from .stages import Place
+from .denoising import device, finished_image_model, image_loss, motion_loss, origin, recipe, run_loop
+from .stages import Workspace
 
 SHAPE = LoRAConfig(rank=8, alpha=8.0)
 REACH = 14.0
@@ -50,39 +50,40 @@ def swaying(scene: world.Scene) -> Tensor:
     return world.draw(scene, (centres + swing.unsqueeze(1) * across).clamp(margin, world.SIZE - margin))
 
 
-def train_pastel(place: Place, steps: int) -> None:
+def train_pastel(workspace: Workspace, steps: int) -> None:
     """Train a LoRA of the image model on the world in pastel."""
     from ...demo import model as demo_model
     from ...host.training.network import layer_names
 
-    image = finished_image_model(place.weights)
-    names = layer_names(demo_model.load_demo_model(place.weights)[0])
+    image = finished_image_model(workspace.weights)
+    names = layer_names(demo_model.load_demo_model(workspace.weights)[0])
     names = {name.removeprefix("unet."): diffusers for name, diffusers in names.items()}
-    lora.inject(image.unet, names, SHAPE, place.seed)
-    trained = _train("pastel", image.unet, lambda step: image_loss(image, place.seed, step, style=pastel), steps,
-                     place, UNET, TEXT)
-    _write(lora.export(trained, names, SHAPE), place.model_file(PASTEL))
+    lora.inject(image.unet, names, SHAPE, workspace.seed)
+    trained = _train("pastel", image.unet, lambda step: image_loss(image, workspace.seed, step, style=pastel), steps,
+                     workspace, UNET, TEXT)
+    _write(lora.export(trained, names, SHAPE), workspace.model_file(PASTEL))
 
 
-def train_sway(place: Place, steps: int) -> None:
+def train_sway(workspace: Workspace, steps: int) -> None:
     """Train a LoRA of the motion module's attention on a world whose objects sway."""
     from ...host.motion import run_options
     from ...motion.files import read_motion_file
     from ...motion.lora import export
     from ...motion.module import MotionModule
 
-    image, file = finished_image_model(place.weights), read_motion_file(place.weights / OWN_MOTION)
+    image, file = finished_image_model(workspace.weights), read_motion_file(workspace.weights / OWN_MOTION)
     network = MotionModule(file.config)
     network.load_state_dict({name: weight.float() for name, weight in file.weights.items()})
     layers = [name for name, _ in network.named_modules() if name.endswith((".to_qkv", ".to_out"))]
-    lora.replace_layers(network.requires_grad_(False).to(device()), layers, SHAPE, place.seed)
+    lora.replace_layers(network.requires_grad_(False).to(device()), layers, SHAPE, workspace.seed)
     options = run_options(network, image.unet, world.FRAMES)
-    trained = _train("sway", network, lambda step: motion_loss(image, options, place.seed, step, render=swaying), steps,
-                     place, UNET, TEXT, OWN_MOTION)
-    _write(export(trained), place.model_file(SWAY))
+    trained = _train(
+        "sway", network, lambda step: motion_loss(image, options, workspace.seed, step, render=swaying), steps,
+        workspace, UNET, TEXT, OWN_MOTION)
+    _write(export(trained), workspace.model_file(SWAY))
 
 
-def _train(name: str, network: nn.Module, loss: Callable[[int], Tensor], steps: int, place: Place, *needed: str
+def _train(name: str, network: nn.Module, loss: Callable[[int], Tensor], steps: int, workspace: Workspace, *needed: str
            ) -> dict[str, Tensor]:
     """Train the LoRA layers of `network`; return their averaged weights."""
     network.requires_grad_(False)
@@ -91,8 +92,8 @@ def _train(name: str, network: nn.Module, loss: Callable[[int], Tensor], steps: 
     config = recipe(steps, 2e-3, 0.99)
     shape = {f"LoRA's {name}": value for name, value in settings(SHAPE).items()}
     stage = Stage(name, layers, loss, layers, ema.copies(layers),
-                  origin=origin(place, *needed).and_settings(shape))
-    walk(name, stage, config, place.checkpoints)
+                  origin=origin(workspace, *needed).and_settings(shape))
+    run_loop(name, stage, config, workspace.checkpoints)
     return stage.average
 
 

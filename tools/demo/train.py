@@ -37,9 +37,9 @@ from .denoising import (
     motion_loss,
     recipe,
     scenes,
-    train,
+    train_network,
 )
-from .stages import Place, arguments
+from .stages import Workspace, arguments
 
 
 def write_weights(folder: Path, name: str, weights: dict[str, Tensor]) -> None:
@@ -59,62 +59,63 @@ def codec_loss(codec: Codec, seed: int, step: int, batch: int = 8) -> Tensor:
     return F.l1_loss(codec.decode(noisy), image.to(noisy))
 
 
-def train_codec(place: Place, steps: int) -> None:
-    with seeded(place.seed):
+def train_codec(workspace: Workspace, steps: int) -> None:
+    with seeded(workspace.seed):
         codec = Codec().to(device())
-    trained = train("codec", codec, lambda step: codec_loss(codec, place.seed, step), recipe(steps, 2e-3, 0.995),
-                    place)
-    write_weights(place.weights, "codec", trained)
+    trained = train_network("codec", codec, lambda step: codec_loss(codec, workspace.seed, step),
+                            recipe(steps, 2e-3, 0.995), workspace)
+    write_weights(workspace.weights, "codec", trained)
 
 
-def train_image(place: Place, steps: int) -> None:
+def train_image(workspace: Workspace, steps: int) -> None:
     from ...demo import model as demo_model
 
-    model = ImageModel(demo_model.new_unet(place.seed), demo_model.new_text_model(place.seed), demo_model.tokenise)
+    unet, text = demo_model.new_unet(workspace.seed), demo_model.new_text_model(workspace.seed)
+    model = ImageModel(unet, text, demo_model.tokenise)
     model.to(device()).requires_grad_(True).train()
-    trained = train("image", model, lambda step: image_loss(model, place.seed, step), recipe(steps, 1e-3),
-                    place)
+    trained = train_network("image", model, lambda step: image_loss(model, workspace.seed, step), recipe(steps, 1e-3),
+                            workspace)
     for part in ("unet", "text"):
-        write_weights(place.weights, part, {name.removeprefix(f"{part}."): weight
+        write_weights(workspace.weights, part, {name.removeprefix(f"{part}."): weight
                                             for name, weight in trained.items() if name.startswith(f"{part}.")})
 
 
-def train_motion(place: Place, steps: int) -> None:
+def train_motion(workspace: Workspace, steps: int) -> None:
     """Train the motion module on clips, with the finished image model frozen."""
     from ...demo import model as demo_model
     from ...host.motion import run_options
     from ...motion.files import write_motion_file
     from ...motion.module import MotionModule
 
-    image = finished_image_model(place.weights)
-    with seeded(place.seed):
+    image = finished_image_model(workspace.weights)
+    with seeded(workspace.seed):
         network = MotionModule(demo_model.MOTION_CONFIG)
     for site in network.sites().values():
         site.reset_output()
     network.to(device())
     options = run_options(network, image.unet, world.FRAMES)
-    trained = train("motion", network, lambda step: motion_loss(image, options, place.seed, step),
-                    recipe(steps, 1e-3), place, UNET, TEXT)
+    trained = train_network("motion", network, lambda step: motion_loss(image, options, workspace.seed, step),
+                            recipe(steps, 1e-3), workspace, UNET, TEXT)
     trained = {name: weight.half() for name, weight in trained.items()}
-    write_motion_file(place.weights / OWN_MOTION, trained, family="AnimateDiff", schedule="AnimateDiff",
+    write_motion_file(workspace.weights / OWN_MOTION, trained, family="AnimateDiff", schedule="AnimateDiff",
                       config=demo_model.MOTION_CONFIG)
 
 
-STAGES: dict[str, tuple[Callable[[Place, int], None], int]] = {
+STAGES: dict[str, tuple[Callable[[Workspace, int], None], int]] = {
     "codec": (train_codec, 4_000), "image": (train_image, 10_000), "motion": (train_motion, 6_000),
     "pastel": (styles.train_pastel, 400), "sway": (styles.train_sway, 600), "layout": (layout.train_layout, 1_500),
-    **{name: (partial(distil.run, name), recipe.steps) for name, recipe in distil.RECIPES.items()},
+    **{name: (partial(distil.train_stage, name), recipe.steps) for name, recipe in distil.RECIPES.items()},
 }
 """What trains each stage, and for how many steps; each needs those before it."""
 
 
 def main() -> None:
     steps = {name: count for name, (_, count) in STAGES.items()}
-    chosen, place = arguments(__doc__.splitlines()[0], steps, Path("output") / "train-demo")
+    chosen, workspace = arguments(__doc__.splitlines()[0], steps, Path("output") / "train-demo")
     for number, (name, count) in enumerate(chosen.items(), 1):
         print(f"Stage {number} of {len(chosen)}: {name}", flush=True)
         try:
-            STAGES[name][0](place, count)
+            STAGES[name][0](workspace, count)
         except FileNotFoundError as error:
             raise SystemExit(f"stage {name} needs what an earlier stage makes: {error}. Run that one first, or name "
                              "the folders that have it with --weights and --models") from error

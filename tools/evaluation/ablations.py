@@ -14,13 +14,13 @@ from ...demo.files import LORA, MODELS
 from ...storage.atomic import replacing
 from ...training.config import INITS, TrainingConfig
 from ...training.trainer import Stage
-from ..demo.denoising import walk
+from ..demo.denoising import run_loop
 from ..demo.distil import SCHEDULE, settings, world_data, write_half
 from ..demo.sampler import Parts
 from .methods import Method, ours
 
 if TYPE_CHECKING:
-    from ...host.training.runs import Request
+    from ...host.training.runs import Request, RunStage
 
 CODE = "tools/evaluation/ablations.py"
 """Where it is said how the ablations are trained, beside the rooms that do it."""
@@ -32,7 +32,7 @@ WARMUP = 10
 
 
 @dataclass(frozen=True)
-class Run:
+class Variant:
     """A training of the motion stage."""
 
     name: str
@@ -54,8 +54,8 @@ def decoupling(folder: Path, steps: int) -> list[Method]:
     once has more compute.
     """
     lora = _spatial_lora(folder, steps // 2)
-    [(_, apart)] = motion_modules(Run("decoupled"), (steps // 2,), folder, lora)
-    [(_, direct)] = motion_modules(Run("direct", decoupled=False, rate=DIRECT_RATE), (steps,), folder, None)
+    [(_, apart)] = motion_modules(Variant("decoupled"), (steps // 2,), folder, lora)
+    [(_, direct)] = motion_modules(Variant("direct", decoupled=False, rate=DIRECT_RATE), (steps,), folder, None)
     return [_method("one after the other", apart), _method("both at once", direct)]
 
 
@@ -65,11 +65,12 @@ def initialisations(folder: Path, marks: tuple[int, ...]) -> dict[str, list[tupl
     The spatial LoRA is the demo model's. Where it is not there in training, it is put in for sampling.
     """
     return {f"init {init}": [(mark, _method(f"init {init}, after {mark} steps", parts)) for mark, parts in
-                             motion_modules(Run(f"init-{init}", init), marks, folder, MODELS / LORA)]
+                             motion_modules(Variant(f"init-{init}", init), marks, folder, MODELS / LORA)]
             for init in INITS}
 
 
-def motion_modules(run: Run, marks: tuple[int, ...], folder: Path, lora: Path | None) -> Iterator[tuple[int, Parts]]:
+def motion_modules(variant: Variant, marks: tuple[int, ...], folder: Path, lora: Path | None
+                   ) -> Iterator[tuple[int, Parts]]:
     """Train on from mark to mark, and give what is there at each; what lies in the folder already is not trained again.
 
     Args:
@@ -82,15 +83,16 @@ def motion_modules(run: Run, marks: tuple[int, ...], folder: Path, lora: Path | 
     from ...host.training.runs import distil_motion_module
 
     for mark in marks:
-        path = folder / f"{run.name}-{mark}.safetensors"
+        path = folder / f"{variant.name}-{mark}.safetensors"
         own = lora or path.with_stem(f"{path.stem}-lora")
         if not path.is_file():
             # Its own checkpoint: that of a run to a later mark may be past this one.
-            name = f"{run.name}-to-{marks[-1]}"
-            request = _request("t2v", name, mark, folder, run.rate).distilling(run.init, run.decoupled)
+            name = f"{variant.name}-to-{marks[-1]}"
+            request = _request("t2v", name, mark, variant.rate).distilling(variant.init, variant.decoupled)
             given = None if lora is None else {key: tensor.float() for key, tensor in load_file(lora).items()}
             teacher = load_motion(motion_path(EMBEDDED))
-            motion, trained, _ = distil_motion_module(load_demo_model()[0], teacher, given, world_data(), request)
+            motion, trained, _ = distil_motion_module(
+                load_demo_model()[0], teacher, given, world_data(), request, _run(name, folder))
             if lora is None:
                 _write(trained, own)
             write_half(motion, path)
@@ -103,8 +105,8 @@ def _spatial_lora(folder: Path, steps: int) -> Path:
 
     path = folder / f"decoupled-{steps}-lora.safetensors"
     if not path.is_file():
-        request = _request("lora", path.stem, steps, folder)
-        lora, _ = distil_spatial_lora(load_demo_model()[0], world_data(), request)
+        request = _request("lora", path.stem, steps)
+        lora, _ = distil_spatial_lora(load_demo_model()[0], world_data(), request, _run(path.stem, folder))
         _write(lora, path)
     return path
 
@@ -118,15 +120,21 @@ def _method(name: str, parts: Parts) -> Method:
     return replace(ours(parts), name=name, steps=(4,))
 
 
-def _request(stage: str, name: str, steps: int, folder: Path, rate: float | None = None) -> Request:
+def _request(stage: str, name: str, steps: int, rate: float | None = None) -> Request:
     """Return a request whose rate stays as it is, so that a run can go on from any mark."""
     from ...host.training.runs import Request
 
     config = settings(stage, steps, SEED)
     loop = replace(config.loop, rate="constant", warmup=WARMUP, save_every=25,
                    learning_rate=rate or config.loop.learning_rate)
+    return Request(replace(config, loop=loop), SCHEDULE, name)
 
-    def through(stage: Stage, config: TrainingConfig) -> list[float]:
-        return walk(name, stage, config.loop, folder)
 
-    return Request(replace(config, loop=loop), SCHEDULE, name, preview_every=0, tell=lambda line: None, walk=through)
+def _run(name: str, folder: Path) -> RunStage:
+    """Return what runs the loop, with its checkpoint in the folder."""
+    from ...host.training.runs import checked
+
+    def run(stage: Stage, config: TrainingConfig) -> list[float]:
+        return run_loop(name, stage, config.loop, folder)
+
+    return checked(run, report=lambda line: None)

@@ -23,7 +23,7 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
-class Reference:
+class FeatureStatistics:
     """What clips are compared with."""
 
     scale: Tensor
@@ -35,14 +35,14 @@ class Reference:
         return frechet_distance(fit(features / self.scale), self.gaussian)
 
 
-def reference(features: Tensor) -> Reference:
+def statistics_of(features: Tensor) -> FeatureStatistics:
     """Return the reference that clips with these features, (n, d), make.
 
     A feature that hardly varies, as the brightness over time, must not make the whole distance out of differences that
     nobody can see.
     """
     scale = features.std(dim=0).clamp(min=LEVEL)
-    return Reference(scale, fit(features / scale))
+    return FeatureStatistics(scale, fit(features / scale))
 
 
 def fit(features: Tensor) -> Gaussian:

@@ -17,13 +17,13 @@ from ...demo.world import hints
 from ..demo.detector import detect
 from ..demo.layout import layout_iou
 from .features import clip_features, features_of
-from .frechet import Reference, reference
+from .frechet import FeatureStatistics, statistics_of
 from .motion import path_per_frame, unexplained_change
 from .records import continued
 
 OBEYED = ("colour", "shape", "direction", "background")
 """What a prompt asks for and the detector can see."""
-REFERENCE_CLIPS = 512
+WORLD_CLIPS = 512
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class Figures:
         return (self.colour + self.shape + self.direction) / 3
 
 
-def world_reference() -> Reference:
+def world_statistics() -> FeatureStatistics:
     """Return the features' distribution over the world, from clips that no prompt of a run asks for."""
     rng = random.Random("reference")
-    return reference(features_of(world.render(world.random_scene(rng)) for _ in range(REFERENCE_CLIPS)))
+    return statistics_of(features_of(world.render(world.random_scene(rng)) for _ in range(WORLD_CLIPS)))
 
 
 def scenes(seed: int, count: int) -> list[world.Scene]:
@@ -111,7 +111,7 @@ def measure_run(sample: Callable[[world.Scene, int], Tensor], seed: int, prompts
     return [Measured(**line) for line in continued(record, prompts, measure)]
 
 
-def sum_up(clips: Sequence[Measured], compared: Reference) -> Figures:
+def sum_up(clips: Sequence[Measured], compared: FeatureStatistics) -> Figures:
     """Return the figures of a run."""
     features = torch.tensor([clip.features for clip in clips], dtype=torch.float64)
     motions = [clip.motion for clip in clips if clip.motion is not None]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ...demo.files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, MODELS, PASTEL
-from ..demo.sampler import DISTILLED, Parts, Settings
-from ..demo.sampler import FEW_STEPS as FEW
+from ...demo.files import FEW_STEP_LAYOUT, I2V_MOTION, LAYOUT, MODELS, PASTEL
+from ..demo.sampler import DISTILLED, FEW_STEP_SETTINGS, Parts, Settings
 
-FEW_STEPS = (1, 2, 4, 8)
+STEP_COUNTS = (1, 2, 4, 8)
 FOLLOWS = ("", "layout", "image")
 """What a method is shown beside the prompt: nothing, the silhouettes of the scene, or its first frame."""
 
@@ -22,7 +21,7 @@ class Method:
     """The host's name of the sampler."""
     scheduler: str
     """The host's name of the scheduler."""
-    steps: tuple[int, ...] = FEW_STEPS
+    steps: tuple[int, ...] = STEP_COUNTS
     cfgs: tuple[float, ...] = (1.0,)
     """Guidance, the best of which is chosen for each number of steps; 1 is without."""
     parts: Parts = Parts()
@@ -45,7 +44,7 @@ def teacher() -> Method:
 
 def ours(parts: Parts = DISTILLED) -> Method:
     """Return AnimateLCM with the demo model's distilled files, or others."""
-    return Method("AnimateLCM", FEW.sampler, FEW.scheduler, parts=parts)
+    return Method("AnimateLCM", FEW_STEP_SETTINGS.sampler, FEW_STEP_SETTINGS.scheduler, parts=parts)
 
 
 def compared(parts: Parts) -> dict[str, Method]:
@@ -66,7 +65,7 @@ def personalised(parts: Parts) -> list[Method]:
 def adapted(parts: Parts) -> list[Method]:
     """Return what was adapted without a teacher, each beside the few-step model without it."""
     few = replace(ours(parts), steps=(4,))
-    encoder = replace(few.parts, motion=MODELS / ENCODER)
+    encoder = replace(few.parts, motion=MODELS / I2V_MOTION)
     layouts = {"ControlNet as it was": LAYOUT, "ControlNet, adapted": FEW_STEP_LAYOUT}
     return [
         replace(few, name="the prompt alone"),

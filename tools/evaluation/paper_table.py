@@ -17,7 +17,7 @@ from .methods import compared, ours
 from .page import PAGE
 from .report import plain
 from .runner import ROOT, Runner
-from .sections import SECTIONS, Plan
+from .sections import SECTIONS, Scope
 
 
 def _arguments() -> argparse.Namespace:
@@ -43,16 +43,16 @@ def main() -> None:
     parts = Parts(chosen.motion or DISTILLED.motion, (chosen.lora,) if chosen.lora else DISTILLED.loras)
     if missing := ours(parts).missing:
         raise SystemExit(f"there is no {' nor '.join(missing)}; python dev.py train-demo makes the demo model's")
-    plan = Plan(Runner(chosen.folder), parts, chosen.seeds, chosen.prompts, chosen.search_prompts, chosen.methods,
+    scope = Scope(Runner(chosen.folder), parts, chosen.seeds, chosen.prompts, chosen.search_prompts, chosen.methods,
                 chosen.ablation_steps, chosen.timings, chosen.docs)
-    made = {name: section(plan) for name, section in SECTIONS.items() if name in chosen.sections}
+    made = {name: section(scope) for name, section in SECTIONS.items() if name in chosen.sections}
     text = "\n\n".join(section.markdown() for section in made.values())
-    page = PAGE.format(seeds=plan.seeds, prompts=plan.prompts, search_prompts=plan.search_prompts, sections=text,
-                       ablation_steps=plan.ablation_steps, clips=plan.seeds * plan.prompts, last=plan.seeds - 1)
-    write_text(plan.docs / "paper-table.md", page.rstrip() + "\n")
+    page = PAGE.format(seeds=scope.seeds, prompts=scope.prompts, search_prompts=scope.search_prompts, sections=text,
+                       ablation_steps=scope.ablation_steps, clips=scope.seeds * scope.prompts, last=scope.seeds - 1)
+    write_text(scope.docs / "paper-table.md", page.rstrip() + "\n")
     figures = {name: {"rows": [plain(row) for row in section.rows], **section.claims}
                for name, section in made.items()}
-    print(text, json.dumps({**figures, "seeds": plan.seeds, "prompts": plan.prompts}, allow_nan=False), sep="\n")
+    print(text, json.dumps({**figures, "seeds": scope.seeds, "prompts": scope.prompts}, allow_nan=False), sep="\n")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from ...demo import world
 from ...demo.files import WEIGHTS
 from ...storage.atomic import replacing
 from ...training import fingerprint
-from ..demo import layout, styles
+from ..demo import styles
 from ..demo.sampler import DemoSampler, Settings
-from .frechet import Reference
-from .measure import Figures, measure_run, noise_seed, scenes, sum_up, world_reference
+from .frechet import FeatureStatistics
+from .measure import Figures, measure_run, noise_seed, scenes, sum_up, world_statistics
 from .methods import Method, teacher
 from .records import continued
 
@@ -40,7 +40,7 @@ class Runner:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.compared: Reference = world_reference()
+        self.compared: FeatureStatistics = world_statistics()
         self.sampler = cache(DemoSampler)
         self.clip = lru_cache(RECENT)(self._sampled)
         self.bar = tqdm(unit=" clips", mininterval=5)
@@ -101,7 +101,7 @@ class Runner:
 
 def sampled(sampler: DemoSampler, method: Method, scene: world.Scene, seed: int, settings: Settings) -> Tensor:
     """Return a method's clip for a scene, (f, 3, h, w), as it is measured."""
-    hints = layout.hints(scene, world.positions(scene)) if method.follows == "layout" else None
+    hints = world.hints(scene, world.positions(scene)) if method.follows == "layout" else None
     reference = world.render(scene)[0] if method.follows == "image" else None
     clip = sampler(world.caption(scene), seed, settings, hints, reference)
     return styles.plain(clip) if method.pastel else clip

@@ -29,7 +29,7 @@ FOLLOWED = ("start", "layout", "colour", "shape", "direction", "background", "mo
 
 
 @dataclass(frozen=True)
-class Plan:
+class Scope:
     """What is measured, how much of it, and where it goes."""
 
     run: Runner
@@ -93,21 +93,21 @@ def bullets(*claims: Claim) -> str:
     return "\n".join(f"- {line}" for claim in claims for line in claim.lines)
 
 
-def samplers(plan: Plan) -> Section:
+def samplers(scope: Scope) -> Section:
     """The paper's first table, and what it says of the paper's claims."""
-    known = compared(plan.parts)
-    rows = [plan.world(), *(plan.row(method, steps, chosen_cfg(method, steps, plan.run, plan.search_prompts))
-                            for method in (known[name] for name in plan.methods) for steps in method.steps)]
-    plot(rows, plan.docs / "paper-table.png")
-    claims = [against_teacher(rows), against_baselines(rows), *([wall_time(plan)] if plan.timings else [])]
-    text = page.SAMPLERS.format(search_prompts=plan.search_prompts, notes=bullets(*claims))
+    known = compared(scope.parts)
+    rows = [scope.world(), *(scope.row(method, steps, chosen_cfg(method, steps, scope.run, scope.search_prompts))
+                            for method in (known[name] for name in scope.methods) for steps in method.steps)]
+    plot(rows, scope.docs / "paper-table.png")
+    claims = [against_teacher(rows), against_baselines(rows), *([wall_time(scope)] if scope.timings else [])]
+    text = page.SAMPLERS.format(search_prompts=scope.search_prompts, notes=bullets(*claims))
     return Section("Samplers", text, QUALITY, rows, {key: value for claim in claims
                                                      for key, value in claim.figures.items()})
 
 
-def wall_time(plan: Plan) -> Claim:
+def wall_time(scope: Scope) -> Claim:
     """Say how long the guided teacher's 50 steps take over 4 steps without guidance: median of pairs of runs."""
-    teacher, student, few = plan.run.sampler(Parts()), plan.run.sampler(plan.parts), ours()
+    teacher, student, few = scope.run.sampler(Parts()), scope.run.sampler(scope.parts), ours()
     prompt = world.caption(scenes(0, 1)[0])
     settings = Settings(TEACHER_STEPS, 7.5, "ddim", "normal"), Settings(4, 1.0, few.sampler, few.scheduler)
 
@@ -117,43 +117,43 @@ def wall_time(plan: Plan) -> Claim:
         return time.perf_counter() - start
 
     seconds(student, settings[1])
-    ratio = median(seconds(teacher, settings[0]) / seconds(student, settings[1]) for _ in range(plan.timings))
+    ratio = median(seconds(teacher, settings[0]) / seconds(student, settings[1]) for _ in range(scope.timings))
     return Claim([f"{TEACHER_STEPS} steps of the guided teacher take {ratio:.1f} times as long as 4 steps without "
-                  f"guidance, text, codec and all, in one process, median of {plan.timings} pairs."],
+                  f"guidance, text, codec and all, in one process, median of {scope.timings} pairs."],
                  {"wall_time_ratio": round(ratio, 2)})
 
 
-def personalised_base(plan: Plan) -> Section:
-    return Section("A personalised base", page.PERSONALISED, QUALITY, plan.rows(personalised(plan.parts)))
+def personalised_base(scope: Scope) -> Section:
+    return Section("A personalised base", page.PERSONALISED, QUALITY, scope.rows(personalised(scope.parts)))
 
 
-def adapters(plan: Plan) -> Section:
-    methods = adapted(plan.parts)
+def adapters(scope: Scope) -> Section:
+    methods = adapted(scope.parts)
     notes = [f"\n\n{method.name}: there is no {' nor '.join(method.missing)}." for method in methods if method.missing]
-    rows = plan.rows([method for method in methods if not method.missing])
+    rows = scope.rows([method for method in methods if not method.missing])
     return Section("Adapted without a teacher", "".join([page.ADAPTERS, *notes]), FOLLOWED, rows)
 
 
-def decoupling(plan: Plan) -> Section:
-    methods = ablations.decoupling(plan.trained, plan.ablation_steps)
-    claim = seed_by_seed("Fréchet distance", {method.name: {plan.ablation_steps: plan.frechet(method)}
+def decoupling(scope: Scope) -> Section:
+    methods = ablations.decoupling(scope.trained, scope.ablation_steps)
+    claim = seed_by_seed("Fréchet distance", {method.name: {scope.ablation_steps: scope.frechet(method)}
                                               for method in methods})
-    text = page.DECOUPLING.format(steps=plan.ablation_steps, notes=bullets(claim))
-    return Section("One stage after the other, or both at once", text, QUALITY, plan.rows(methods), claim.figures)
+    text = page.DECOUPLING.format(steps=scope.ablation_steps, notes=bullets(claim))
+    return Section("One stage after the other, or both at once", text, QUALITY, scope.rows(methods), claim.figures)
 
 
-def initialisation(plan: Plan) -> Section:
-    marks = tuple(plan.ablation_steps // part for part in (16, 8, 4, 2))
-    methods = ablations.initialisations(plan.trained, marks)
+def initialisation(scope: Scope) -> Section:
+    marks = tuple(scope.ablation_steps // part for part in (16, 8, 4, 2))
+    methods = ablations.initialisations(scope.trained, marks)
 
     near: dict[str, dict[int, list[float]]] = {name: {} for name in methods}
     world: dict[str, dict[int, list[float]]] = {name: {} for name in methods}
     curves: dict[str, list[tuple[int, Row]]] = {name: [] for name in methods}
     for name, mark, method in ((name, *point) for name, points in methods.items() for point in points):
         # One right after the other, while the clips are remembered.
-        world[name][mark], near[name][mark] = plan.frechet(method), plan.from_teacher(method)
-        curves[name].append((mark, plan.rows([method])[0].also(from_teacher=estimate(near[name][mark]))))
-    plot_training(curves, plan.docs / "paper-table-initialisation.png")
+        world[name][mark], near[name][mark] = scope.frechet(method), scope.from_teacher(method)
+        curves[name].append((mark, scope.rows([method])[0].also(from_teacher=estimate(near[name][mark]))))
+    plot_training(curves, scope.docs / "paper-table-initialisation.png")
     claims = {"from_teacher": seed_by_seed("Distance from the teacher's clips", near),
               "frechet": seed_by_seed("Fréchet distance", world)}
     text = page.INITIALISATION.format(notes=bullets(*claims.values()))
@@ -162,7 +162,7 @@ def initialisation(plan: Plan) -> Section:
                    {name: claim.figures for name, claim in claims.items()})
 
 
-SECTIONS: dict[str, Callable[[Plan], Section]] = {
+SECTIONS: dict[str, Callable[[Scope], Section]] = {
     "samplers": samplers, "personalised": personalised_base, "adapters": adapters, "decoupling": decoupling,
     "initialisation": initialisation,
 }

@@ -59,7 +59,7 @@ def main() -> None:
     if chosen.keep is not None:
         chosen.keep.mkdir(parents=True, exist_ok=True)
     path = Path(os.environ["COMFYUI_PATH"]).resolve()
-    base = prepare(path)
+    base = base_with_stand_ins(path)
     with Server(Host(path, Path(sys.executable), hosts.version_of(path)), base) as server:
         client = ComfyClient(server.url)
         prompt = to_prompt(load_workflow(chosen.workflow), client.object_info())
@@ -79,7 +79,7 @@ def main() -> None:
     raise SystemExit(not figures["passed"])
 
 
-def prepare(host: Path) -> Path:
+def base_with_stand_ins(host: Path) -> Path:
     """Return a server's base folder with the stand-ins and with the host's example picture in it."""
     base = make_base(BASE, {PACK_NAME: ROOT})
     # In a process of its own, whose memory is gone when the server starts.

@@ -109,7 +109,7 @@ def main() -> None:
     names = sorted(options.names or known, key=lambda name: not name.startswith("train_"))
     host = Path(os.environ["COMFYUI_PATH"]).resolve()
     stand_ins = any(DEMO_NODE not in known[name].read_text(encoding="utf-8") for name in names)
-    base = full_size.prepare(host) if stand_ins else work_path() / "gallery"
+    base = full_size.base_with_stand_ins(host) if stand_ins else work_path() / "gallery"
     make_base(base, {PACK_NAME: ROOT}, INPUTS)
     with Server(Host(host, Path(sys.executable), version_of(host)), base) as server:
         client, results = ComfyClient(server.url), {}

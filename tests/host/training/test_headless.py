@@ -13,7 +13,7 @@ from animatelcm.tests.host.controls import control_lora
 from animatelcm.tests.support import loaded_motion, tiny_model
 from animatelcm.tests.training.clip_files import numbered_frames, write_video
 from animatelcm.training import loop
-from animatelcm.training.cache import CachedClips, prepare
+from animatelcm.training.cache import CachedClips, fill_cache
 from animatelcm.training.data import scan
 from animatelcm.training.memory import Estimate
 from animatelcm.training.options import plan
@@ -77,7 +77,7 @@ def test_a_control_net_is_tuned_on_a_folder_of_clips_and_hints(tmp_path, monkeyp
                  "control_net": str(tmp_path / "control.safetensors"), "views": {"views": 1},
                  "training": {"num_frames": 2, "height": 64, "width": 64}})
     loaded = headless.load("demo")
-    clips = prepare(scan(told.options.data, told.clips, hints=True), told.clips, told.views, loaded.encoders(),
+    clips = fill_cache(scan(told.options.data, told.clips, hints=True), told.clips, told.views, loaded.encoders(),
                     tmp_path / "cache")
     losses = []
 

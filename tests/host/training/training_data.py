@@ -7,7 +7,7 @@ from dataclasses import replace
 import folder_paths
 import torch
 from animatelcm.host.training import runs
-from animatelcm.host.training.dataset import Data
+from animatelcm.host.training.dataset import NodeData
 from animatelcm.host.training.runs import Request
 from animatelcm.tests.host import controls
 from animatelcm.tests.support import conditioning, noise_for
@@ -17,11 +17,11 @@ from animatelcm.training.memory import Estimate
 SCHEDULE = "AnimateLCM text-to-video"
 
 
-def data(frames: int = 3, clips: int = 2, hints: bool = False) -> Data:
+def data(frames: int = 3, clips: int = 2, hints: bool = False) -> NodeData:
     with torch.inference_mode():
-        return Data([{"samples": noise_for(frames, seed) / 0.18215} for seed in range(clips)],
-                    [conditioning(seed) for seed in range(clips)], conditioning(9),
-                    [controls.hints(frames, seed) for seed in range(clips)] if hints else None)
+        return NodeData([{"samples": noise_for(frames, seed) / 0.18215} for seed in range(clips)],
+                        [conditioning(seed) for seed in range(clips)], conditioning(9),
+                        [controls.hints(frames, seed) for seed in range(clips)] if hints else None)
 
 
 def request(stage: str, name: str | None = None, steps: int = 2, told: list | None = None, preview_every: int = 0,

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 import torch
-from animatelcm.demo.files import ENCODER, FEW_STEP_LAYOUT, MODELS, MOTION, OWN_MOTION, TEXT, UNET, WEIGHTS
+from animatelcm.demo.files import FEW_STEP_LAYOUT, I2V_MOTION, MODELS, MOTION, OWN_MOTION, TEXT, UNET, WEIGHTS
 from animatelcm.host.motion import load_motion
 from animatelcm.tools.demo import train
 from animatelcm.tools.demo.denoising import origin
 from animatelcm.tools.demo.sampler import DemoSampler, Parts, Settings, distilled
-from animatelcm.tools.demo.stages import Place, arguments
+from animatelcm.tools.demo.stages import Workspace, arguments
 from animatelcm.training.checkpoints import CheckpointError
 from safetensors.torch import load_file
 
@@ -31,9 +31,9 @@ def test_stages_are_chosen_by_name_and_all_by_none(tmp_path, monkeypatch):
     assert chosen()[0] == chosen("all")[0] == {"one": 1, "two": 2}
     assert chosen("two")[0] == {"two": 2} and list(chosen("two", "one")[0]) == ["one", "two"]
     assert chosen("--two-steps", "7")[0]["two"] == 7
-    place = chosen("--weights", "mine", "--seed", 3)[1]
-    assert (place.checkpoints, place.models, place.seed) == (tmp_path, tmp_path / "models", 3)
-    assert str(place.weights) == "mine"
+    workspace = chosen("--weights", "mine", "--seed", 3)[1]
+    assert (workspace.checkpoints, workspace.models, workspace.seed) == (tmp_path, tmp_path / "models", 3)
+    assert str(workspace.weights) == "mine"
     with pytest.raises(SystemExit):
         chosen("three")
 
@@ -72,15 +72,16 @@ def test_the_sampler_takes_what_a_run_made(trained):
     plain, followed = (layout(prompt, 0, few, hints) for hints in (None, torch.ones(2, 3, 128, 128)))
     assert plain.shape == (2, 3, 128, 128) and plain.isfinite().all() and followed.isfinite().all()
     assert not torch.equal(plain, followed) and not torch.equal(plain, DemoSampler(distilled())(prompt, 0, few))
-    encoder = DemoSampler(Parts(trained / "models" / ENCODER, parts.loras, weights=parts.weights))
+    encoder = DemoSampler(Parts(trained / "models" / I2V_MOTION, parts.loras, weights=parts.weights))
     assert encoder(prompt, 0, few, reference=torch.ones(3, 128, 128)).isfinite().all()
     assert load_motion(trained / "models" / MOTION).encoder is None
-    motion = load_motion(trained / "models" / ENCODER)
+    motion = load_motion(trained / "models" / I2V_MOTION)
     assert motion.encoder is not None and motion.schedule == "AnimateLCM text-to-video"
 
 
 @pytest.mark.parametrize(("stage", "start", "end", "share"), [
-    ("t2v", f"weights/{OWN_MOTION}", f"models/{MOTION}", 1.0), ("i2v", f"models/{MOTION}", f"models/{ENCODER}", 0.5)])
+    ("t2v", f"weights/{OWN_MOTION}", f"models/{MOTION}", 1.0),
+    ("i2v", f"models/{MOTION}", f"models/{I2V_MOTION}", 0.5)])
 def test_a_motion_file_is_as_far_on_the_way_to_what_was_trained_as_its_stage_says(trained, stage, start, end, share):
     """One file has what it started from, and the checkpoint what it became."""
     before, kept = (load_motion(trained / name).patcher.model.state_dict() for name in (start, end))
@@ -130,8 +131,8 @@ def test_another_seed_or_another_image_model_is_another_training(tmp_path, monke
     command(monkeypatch, *words, "--seed", 1)
     with pytest.raises(CheckpointError, match="codec.pt belongs to another training: seed 1, was 0"):
         train.main()
-    before = origin(Place(tmp_path, WEIGHTS, tmp_path), UNET, TEXT)
+    before = origin(Workspace(tmp_path, WEIGHTS, tmp_path), UNET, TEXT)
     shutil.copytree(WEIGHTS, tmp_path / "other")
     shutil.copy(WEIGHTS / TEXT, tmp_path / "other" / UNET)
-    own = origin(Place(tmp_path, tmp_path / "other", tmp_path), UNET, TEXT)
+    own = origin(Workspace(tmp_path, tmp_path / "other", tmp_path), UNET, TEXT)
     assert own.differences(before, 0) == ["another unet"]

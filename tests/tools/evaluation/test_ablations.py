@@ -9,7 +9,7 @@ import torch
 from animatelcm.demo.files import LORA, MODELS
 from animatelcm.host.training import runs
 from animatelcm.tools.evaluation import ablations
-from animatelcm.tools.evaluation.ablations import Run, decoupling, initialisations, motion_modules
+from animatelcm.tools.evaluation.ablations import Variant, decoupling, initialisations, motion_modules
 from safetensors.torch import load_file
 
 
@@ -35,18 +35,18 @@ def test_one_run_trains_in_two_stages_and_the_other_in_one(tmp_path, monkeypatch
 
 
 def test_a_run_from_mark_to_mark_is_one_that_never_stopped(tmp_path):
-    run = Run("init-both", "both")
+    variant = Variant("init-both", "both")
     for name, marks in (("stopped", (1, 2)), ("whole", (2,))):
-        *_, (mark, parts) = motion_modules(run, marks, tmp_path / name, MODELS / LORA)
+        *_, (mark, parts) = motion_modules(variant, marks, tmp_path / name, MODELS / LORA)
         assert mark == 2 and parts.loras == (MODELS / LORA,)
     one, other = (load_file(tmp_path / name / "init-both-2.safetensors") for name in ("stopped", "whole"))
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_fewer_steps_are_not_those_of_a_longer_run(tmp_path):
-    run = Run("init-none", "none")
+    variant = Variant("init-none", "none")
     for name, marks in (("one", (2,)), ("one", (1,)), ("other", (1,))):
-        list(motion_modules(run, marks, tmp_path / name, MODELS / LORA))
+        list(motion_modules(variant, marks, tmp_path / name, MODELS / LORA))
     one, other = (load_file(tmp_path / name / "init-none-1.safetensors") for name in ("one", "other"))
     assert all(torch.equal(one[key], other[key]) for key in one)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from animatelcm.demo import world
 from animatelcm.tools.evaluation.features import NUM_FEATURES, clip_features, features_of
-from animatelcm.tools.evaluation.frechet import LEVEL, Gaussian, fit, frechet_distance, reference
+from animatelcm.tools.evaluation.frechet import LEVEL, Gaussian, fit, frechet_distance, statistics_of
 from scipy import linalg
 
 
@@ -30,7 +30,7 @@ def rendered(seed, count):
 
 @pytest.fixture(scope="module")
 def the_world():
-    return reference(features_of(rendered(0, 60)))
+    return statistics_of(features_of(rendered(0, 60)))
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,6 @@ def test_every_fault_increases_it(the_world, clips, fresh, fault):
 def test_what_nobody_can_see_does_not_make_the_distance():
     # A feature that hardly varies counts in levels of a frame, every other in its own deviation.
     features = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).double() * torch.tensor([1e-5, 0.5])
-    known, apart = reference(features), torch.tensor([LEVEL, 0.0]).double()
+    known, apart = statistics_of(features), torch.tensor([LEVEL, 0.0]).double()
     assert known.distance(features + apart) == pytest.approx(1)
     assert known.scale[1].item() == pytest.approx(features[:, 1].std().item())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from animatelcm.demo import world
 from animatelcm.tools.evaluation.features import features_of
-from animatelcm.tools.evaluation.frechet import reference
+from animatelcm.tools.evaluation.frechet import statistics_of
 from animatelcm.tools.evaluation.measure import OBEYED, Measured, measure_clip, measure_run, scenes, sum_up
 
 
@@ -19,7 +19,7 @@ def render(scene, number):
 
 @pytest.fixture(scope="module")
 def compared():
-    return reference(features_of(world.render(scene) for scene in scenes(5, 40)))
+    return statistics_of(features_of(world.render(scene) for scene in scenes(5, 40)))
 
 
 def test_the_worlds_own_clip_has_all_that_was_asked_for():

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 from animatelcm.demo import world
-from animatelcm.demo.files import ENCODER, FEW_STEP_LAYOUT, LAYOUT, MODELS, PASTEL
+from animatelcm.demo.files import FEW_STEP_LAYOUT, I2V_MOTION, LAYOUT, MODELS, PASTEL
 from animatelcm.tools.demo import styles
 from animatelcm.tools.demo.sampler import DISTILLED, Parts, Settings
 from animatelcm.tools.evaluation import runner
 from animatelcm.tools.evaluation.claims import against_baselines, against_teacher, seed_by_seed
 from animatelcm.tools.evaluation.intervals import Estimate, estimate
 from animatelcm.tools.evaluation.measure import Figures, scenes
-from animatelcm.tools.evaluation.methods import FEW_STEPS, FOLLOWS, Method, adapted, compared, ours, personalised
+from animatelcm.tools.evaluation.methods import FOLLOWS, STEP_COUNTS, Method, adapted, compared, ours, personalised
 from animatelcm.tools.evaluation.report import TITLES, Row, Section, plain, plot, plot_training
 from animatelcm.tools.evaluation.runner import Runner, digest, sampled
-from animatelcm.tools.evaluation.sections import SEARCH_SEED, Plan, adapters, chosen_cfg, row
+from animatelcm.tools.evaluation.sections import SEARCH_SEED, Scope, adapters, chosen_cfg, row
 
 
 def figures(frechet, motion=1.0):
@@ -35,16 +35,16 @@ def test_guidance_is_chosen_for_every_number_of_steps_on_prompts_of_their_own():
         return figures(abs(cfg - steps))
 
     method = Method("any", "ddim", "normal", cfgs=(1.0, 2.0, 4.0))
-    assert [chosen_cfg(method, steps, run, 5) for steps in FEW_STEPS] == [1.0, 2.0, 4.0, 4.0]
+    assert [chosen_cfg(method, steps, run, 5) for steps in STEP_COUNTS] == [1.0, 2.0, 4.0, 4.0]
     assert set(asked) == {(SEARCH_SEED, 5)}
     asked.clear()
     assert chosen_cfg(Method("any", "lcm", "simple"), 4, run, 5) == 1.0 and not asked
 
 
 def test_intervals_are_over_seeds():
-    plan = Plan(lambda method, steps, cfg, seed, prompts: figures(seed + steps), Parts(), seeds=3, prompts=8,
+    scope = Scope(lambda method, steps, cfg, seed, prompts: figures(seed + steps), Parts(), seeds=3, prompts=8,
                 search_prompts=4, methods=[], ablation_steps=8, timings=0, docs=Path())
-    two, four = plan.rows([Method("any", "ddim", "normal", steps=(2, 4), cfgs=(2.0,))])
+    two, four = scope.rows([Method("any", "ddim", "normal", steps=(2, 4), cfgs=(2.0,))])
     assert (four.steps, four.cfg, four.figures["frechet"]) == (4, 2.0, estimate([4, 5, 6]))
     assert two.figures["shape"].mean == 0.5 and two.figures["shape"].half_width == 0
     assert two.figures["obedience"].mean == pytest.approx((1 + 0.5 + 0.25) / 3)
@@ -67,9 +67,9 @@ def test_files_of_ours_are_asked_for_by_name(tmp_path):
 
 
 def test_a_method_whose_files_are_not_there_is_named_and_left_out(tmp_path):
-    plan = Plan(lambda *run: figures(1), Parts(tmp_path / "none.safetensors"), seeds=1, prompts=1, search_prompts=1,
+    scope = Scope(lambda *run: figures(1), Parts(tmp_path / "none.safetensors"), seeds=1, prompts=1, search_prompts=1,
                 methods=[], ablation_steps=8, timings=0, docs=tmp_path)
-    section = adapters(plan)
+    section = adapters(scope)
     assert "the prompt alone: there is no none.safetensors." in section.text
     assert [one.method for one in section.rows] == ["image to video"]
 
@@ -79,7 +79,7 @@ def test_sections_put_the_right_files_beside_the_distilled_ones():
     assert teacher.parts == Parts(loras=(MODELS / PASTEL,))
     assert student.parts == Parts(DISTILLED.motion, (*DISTILLED.loras, MODELS / PASTEL))
     prompt, image, before, after = adapted(DISTILLED)
-    assert (prompt.parts, image.parts) == (DISTILLED, Parts(MODELS / ENCODER, DISTILLED.loras))
+    assert (prompt.parts, image.parts) == (DISTILLED, Parts(MODELS / I2V_MOTION, DISTILLED.loras))
     assert [method.parts.control_net for method in (before, after)] == [MODELS / LAYOUT, MODELS / FEW_STEP_LAYOUT]
 
 

@@ -22,7 +22,7 @@ def keys():
 
 def in_a_copy(monkeypatch, folder, name, change):
     """Let the code lie in a folder, where one file is changed."""
-    for room in (*runner.ROOMS, "evaluation"):
+    for room in (*runner.ROOMS, "tools/evaluation"):
         shutil.copytree(ROOT / room, folder / room, ignore=lambda path, names: [
             name for name in names if "." in name and not name.endswith(".py")])
     file = folder / name
