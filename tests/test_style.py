@@ -34,7 +34,8 @@ def test_a_wrong_type_is_found_and_named(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "__init__.py").touch()
     (tmp_path / "motion" / "number.py").write_text("number: int = 'one'\n", encoding="utf-8")
-    (tmp_path / "samplers" / "other.py").write_text("from ..motion.number import number\nnumber + 'two'\n", encoding="utf-8")
+    imported = "from ..motion.number import number\nnumber + 'two'\n"
+    (tmp_path / "samplers" / "other.py").write_text(imported, encoding="utf-8")
     done = check_types.check(tmp_path)
     assert done.returncode == 1, done.stderr
     assert f"{Path('motion', 'number.py')}:1: error: Incompatible types" in done.stdout
