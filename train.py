@@ -1,4 +1,4 @@
-"""Train without the graph: distil a LoRA (image) or a motion module (motion), or tune an adapter (adapt).
+"""Train without the graph: distil a spatial LoRA (image) or a motion module (motion), or tune an adapter (adapt).
 
     python train.py training.toml                                     everything is in the file
     python train.py --stage image --preset tiny --data photographs    everything else is the preset's
@@ -69,8 +69,8 @@ def run(plan, log: bool) -> None:
     from animatelcm.training.data import scan
     from comfy.cli_args import args
 
-    folder = plan.options.output
-    accelerator = Accelerator(cpu=args.cpu, log_with="tensorboard" if log else None, project_dir=folder)
+    output_dir = plan.options.output
+    accelerator = Accelerator(cpu=args.cpu, log_with="tensorboard" if log else None, project_dir=output_dir)
     together, report = _together(accelerator), accelerator.print
     loaded, found = together.all(lambda: (
         headless.load(plan.options.model),
@@ -79,10 +79,10 @@ def run(plan, log: bool) -> None:
     for first in (True, False):
         # One process encodes, and the others find it in the cache.
         if mine := together.all(lambda turn=first: fill_cache(
-                found, plan.clips, plan.views, loaded.encoders(), folder / "cache", _progress(report))
+                found, plan.clips, plan.views, loaded.encoders(), output_dir / "cache", _progress(report))
                 if accelerator.is_main_process == turn else None):
             clips = mine
-    report(clips.folder.report())
+    report(clips.output_dir.report())
     if log:
         accelerator.init_trackers(plan.options.name)
     try:
@@ -93,7 +93,7 @@ def run(plan, log: bool) -> None:
         raise
     accelerator.end_training()
     if accelerator.is_main_process:
-        report(f"written: {' and '.join(map(str, write(folder / plan.options.name)))}")
+        report(f"written: {' and '.join(map(str, write(output_dir / plan.options.name)))}")
 
 
 def _together(accelerator):

@@ -173,11 +173,11 @@ def about_sampling(recipe: Recipe, facts: Facts) -> list[str]:
 def _about_steps(recipe: Recipe, facts: Facts) -> list[str]:
     if recipe.steps is None or facts.steps < 1:
         return []
-    told = f"the module was made for {recipe.steps} steps, the run has {facts.steps}"
+    message = f"the module was made for {recipe.steps} steps, the run has {facts.steps}"
     if recipe.most_steps is not None and facts.steps > recipe.most_steps:
-        return [f"{told}: more are slower and no better. Set steps to {recipe.steps}"]
+        return [f"{message}: more are slower and no better. Set steps to {recipe.steps}"]
     fewest = FEWEST_OF_MANY if not recipe.few else recipe.steps if recipe.most_steps == recipe.steps else 1
     # A LoRA for few steps may be what the steps are for.
     if (recipe.few or not facts.patched) and round(facts.steps / facts.share) < fewest:
-        return [f"{told}: so few leave noise. Set steps to {recipe.steps}"]
+        return [f"{message}: so few leave noise. Set steps to {recipe.steps}"]
     return []

@@ -1,4 +1,4 @@
-"""Whether what a run is given belongs together, found out before anything of it is loaded or computed."""
+"""Whether what a run is given belongs together, checked before anything of it is loaded or computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a motion module fits a UNet, found out before anything is changed; and the blocks that a UNet consists of."""
+"""Whether a motion module fits a UNet, checked before anything is changed; and the blocks that a UNet consists of."""
 
 from __future__ import annotations
 

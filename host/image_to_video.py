@@ -200,16 +200,16 @@ def fit_images(images: Tensor, width: int, height: int) -> tuple[Tensor, str]:
 
     colours, (old_height, old_width) = 1 if images.shape[-1] < 3 else 3, images.shape[1:3]
     images = images[..., :colours].expand(-1, -1, -1, 3)
-    told = f"reference {old_width} x {old_height}"
+    message = f"reference {old_width} x {old_height}"
     scale = max(width / old_width, height / old_height)
     scaled_width, scaled_height = max(width, round(scale * old_width)), max(height, round(scale * old_height))
     if scale != 1:
         pixels = rearrange(images, "b h w c -> b c h w")
         pixels = resize(pixels, (scaled_height, scaled_width), interpolation="bicubic", antialias=True)
         images = rearrange(pixels, "b c h w -> b h w c").clamp(0, 1)
-        told += f", scaled to {scaled_width} x {scaled_height}"
+        message += f", scaled to {scaled_width} x {scaled_height}"
     if (scaled_width, scaled_height) != (width, height):
         left, top = (scaled_width - width) // 2, (scaled_height - height) // 2
         images = images[:, top:top + height, left:left + width]
-        told += f", cut to {width} x {height}"
-    return images, told
+        message += f", cut to {width} x {height}"
+    return images, message

@@ -29,15 +29,15 @@ def with_motion_lora(motion: LoadedMotion, path: str | Path, strength: float) ->
     """
     lora = read_motion_lora(path, listed_name(MOTION_LORAS, path))
     found = changes(lora, {key: weight.shape for key, weight in motion.patcher.model.state_dict().items()})
-    told = f"{lora.name}: {len(found)} layers, rank {max(len(change.pair.down) for change in found)}"
+    message = f"{lora.name}: {len(found)} layers, rank {max(len(change.pair.down) for change in found)}"
     if strength == 0:
-        return motion, told
+        return motion, message
     layers = layers_in(next(motion.patcher.model.parameters()).dtype)
     patcher = rebuilt(motion.patcher, partial(MotionModule, motion.config, **layers))
     patcher.add_patches({_rows(change): _adapter(change) for change in found}, strength)
     # Two nodes that do the same make equal weights, which a MODEL needs once.
     name_weights(patcher, f"{weights_name(motion.patcher)}+{_digest(found)} * {float(strength)!r}")
-    return replace(motion, patcher=patcher), told
+    return replace(motion, patcher=patcher), message
 
 
 def _rows(change: Change) -> tuple[str, tuple[int, int, int]]:

@@ -16,7 +16,7 @@ class AdaptControlNet(io.ComfyNode):
             node_id="AnimateLCM_AdaptControlNet",
             display_name="Adapt ControlNet",
             category=CATEGORY,
-            description="Tunes a ControlNet to a model that works in few steps, without a teacher (stage three).",
+            description="Tunes an adapter, a ControlNet, to a model that works in few steps, without a teacher.",
             search_aliases=["train controlnet", "layout control", "teacher-free adaptation"],
             is_input_list=True,
             inputs=[

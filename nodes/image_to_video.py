@@ -77,13 +77,13 @@ class ImageToVideo(io.ComfyNode):
         _check(width, height, num_frames, len(reference_image))
         images, fitted = fit_images(reference_image, width, height)
         latents = vae.encode(images)
-        chosen, told = chosen_schedule(motion_module, schedule)
+        chosen, message = chosen_schedule(motion_module, schedule)
         applied = apply_image_to_video(
             model, motion_module, latents, motion_scale, tuple(weights[name] for name in LEVELS), motion_strength,
             chosen)
-        told += f"\n{fitted}"
-        show_text(cls, told)
-        applied = placed_by(applied, motion_module, node_id_of(cls), told)
+        message += f"\n{fitted}"
+        show_text(cls, message)
+        applied = placed_by(applied, motion_module, node_id_of(cls), message)
         return io.NodeOutput(applied, {"samples": torch.zeros_like(latents[:1]).repeat(num_frames, 1, 1, 1)})
 
 

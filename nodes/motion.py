@@ -41,10 +41,10 @@ def chosen_schedule(motion_module: LoadedMotion, schedule: str) -> tuple[Schedul
         raise ValueError(f"{motion_module.name} asks in its metadata for the noise schedule '{short(name)}', which "
                          "this version does not know. Update this pack, or set schedule to the one that the file was "
                          f"trained with: {', '.join(SCHEDULES)}")
-    told = f"{motion_module.family}, up to {motion_module.config.max_frames} frames\nschedule: {name}"
+    message = f"{motion_module.family}, up to {motion_module.config.max_frames} frames\nschedule: {name}"
     if motion_module.sampling:
-        told += f"\nsample with {motion_module.sampling}"
-    return None if name == KEEP else SCHEDULES[name], told
+        message += f"\nsample with {motion_module.sampling}"
+    return None if name == KEEP else SCHEDULES[name], message
 
 
 class LoadMotionModule(io.ComfyNode):
@@ -96,10 +96,10 @@ class ApplyMotionModule(io.ComfyNode):
         from ..host.advice import placed_by
         from ..host.motion import apply_motion
 
-        chosen, told = chosen_schedule(motion_module, schedule)
+        chosen, message = chosen_schedule(motion_module, schedule)
         # As in the authors' code: without an image nothing is added to the features.
         if motion_module.encoder is not None:
-            told += "\nno reference image: works as text to video. Use Image to Video to animate an image"
-        show_text(cls, told)
+            message += "\nno reference image: works as text to video. Use Image to Video to animate an image"
+        show_text(cls, message)
         applied = apply_motion(model, motion_module, motion_strength, chosen)
-        return io.NodeOutput(placed_by(applied, motion_module, node_id_of(cls), told))
+        return io.NodeOutput(placed_by(applied, motion_module, node_id_of(cls), message))

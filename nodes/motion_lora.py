@@ -41,6 +41,6 @@ class LoadMotionLoRA(io.ComfyNode):
     def execute(cls, motion_module, lora_file: str, strength: float) -> io.NodeOutput:
         from ..host.motion_lora import with_motion_lora
 
-        changed, told = with_motion_lora(motion_module, motion_lora_path(lora_file), strength)
-        show_text(cls, told)
+        changed, message = with_motion_lora(motion_module, motion_lora_path(lora_file), strength)
+        show_text(cls, message)
         return io.NodeOutput(changed)

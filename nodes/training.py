@@ -106,7 +106,7 @@ class DistillSpatialLoRA(io.ComfyNode):
             node_id="AnimateLCM_DistillSpatialLoRA",
             display_name="Distill Spatial LoRA",
             category=CATEGORY,
-            description="Trains a LoRA with which a Stable Diffusion 1.5 MODEL makes images in few steps (stage one).",
+            description="Trains a spatial LoRA, with which a Stable Diffusion 1.5 MODEL makes images in few steps.",
             search_aliases=["train lcm lora", "consistency distillation", "animatelcm training"],
             is_input_list=True,
             inputs=[
@@ -140,7 +140,7 @@ class DistillMotionModule(io.ComfyNode):
             node_id="AnimateLCM_DistillMotionModule",
             display_name="Distill Motion Module",
             category=CATEGORY,
-            description="Trains a motion module that makes videos in few steps, from one that needs many (stage two).",
+            description="Trains a motion module that makes videos in few steps, from one that needs many.",
             search_aliases=["train animatelcm", "train motion module", "video consistency distillation"],
             is_input_list=True,
             inputs=[
@@ -192,7 +192,7 @@ class AdaptAdapter(io.ComfyNode):
             node_id="AnimateLCM_AdaptAdapter",
             display_name="Adapt Adapter",
             category=CATEGORY,
-            description="Trains the image encoder of a few-step motion module without a teacher (stage three).",
+            description="Trains an adapter, the image encoder of a few-step motion module, without a teacher.",
             search_aliases=["train image to video", "train i2v", "teacher-free adaptation"],
             is_input_list=True,
             inputs=[

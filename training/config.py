@@ -106,8 +106,8 @@ class DistillationConfig:
     huber: float = 1e-3
     """h of the pseudo-Huber distance (SVD script: 0.001)."""
     init: str = "student"
-    """Who has the spatial LoRA at the start of the motion stage: "student" (paper: the target receives it through the
-    averaging), "both" or "none"."""
+    """Who has the spatial LoRA when the motion module's training starts: "student" (paper: the target receives it
+    through the averaging), "both" or "none"."""
     decoupled: bool = True
     """Whether the image prior is distilled before the motion (paper); otherwise both at once, on clips."""
 

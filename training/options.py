@@ -37,17 +37,17 @@ class RunOptions:
     """What a run is about, beside its numbers."""
 
     stage: str
-    """"image": a LoRA; "motion": a motion module; "adapt": an image encoder for image to video, or a ControlNet."""
+    """"image": a spatial LoRA; "motion": a motion module; "adapt": an adapter, an image encoder or a ControlNet."""
     data: Path
     """Folder of clips or images, each with its caption in a .txt file."""
     model: str = "demo"
     """Path of a checkpoint, or "demo"."""
     motion: str = "demo"
-    """Path of the motion file to start from, or "demo"; not for the image stage."""
+    """Path of the motion file to start from, or "demo"; not for a spatial LoRA."""
     lora: Path | None = None
-    """Result of the image stage, for the other two."""
+    """The spatial LoRA, for the other two stages."""
     control_net: Path | None = None
-    """ControlNet to tune, for the adapt stage, in place of an image encoder; every clip has a hint."""
+    """ControlNet to tune, in place of an image encoder, as the adapter; every clip has a hint."""
     preset: str = "sd15-24gb"
     """Where all numbers that are not given come from."""
     schedule: str = TEXT_TO_VIDEO

@@ -137,24 +137,24 @@ def test_an_image_to_video_module_that_does_not_act_adds_no_image(model, tmp_pat
     assert not torch.equal(run(idle), run(apply_image_to_video(model, animated, *arguments)))
 
 
-@pytest.mark.parametrize(("options", "told"), [
+@pytest.mark.parametrize(("options", "message"), [
     ({"start": 0.5, "end": 0.5}, "start_percent is 0.5 and end_percent 0.5; expected"),
     ({"start": 0.7, "end": 0.2}, "start_percent is 0.7"),
     ({"curve": "0 1"}, "line 1, column 3: expected a colon"),
     ({"curve": "0: fast"}, "expected a number from 0 to 10 for frame 0, got 'fast'"),
     ({"mask": torch.ones(8, 8)}, "mask has the shape \\(8, 8\\)"),
 ])
-def test_what_makes_no_sense_is_refused_at_once(motion, options, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_makes_no_sense_is_refused_at_once(motion, options, message):
+    with pytest.raises(ValueError, match=message):
         controlled(motion, **options)
 
 
-@pytest.mark.parametrize(("options", "told"), [
+@pytest.mark.parametrize(("options", "message"), [
     ({"curve": "0: 1, 4: 0"}, "there is no frame 4 in a video of 4"),
     ({"mask": torch.ones(3, 8, 8)}, "the video has 4 frames.* given 3 masks"),
 ])
-def test_a_control_for_another_video_is_refused(model, motion, options, told):
-    with pytest.raises(ValueError, match=told):
+def test_a_control_for_another_video_is_refused(model, motion, options, message):
+    with pytest.raises(ValueError, match=message):
         run(apply(model, controlled(motion, **options)))
 
 

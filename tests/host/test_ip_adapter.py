@@ -62,9 +62,9 @@ def test_a_window_says_which_frames_it_has(windowed):
     unet = probe.Probe()
     probe.sample(unet.on(windowed), TOTAL, steps=STEPS)
     for frames, options in zip(unet.frames, unet.options, strict=True):
-        told = options["ad_params"]
-        assert told["sub_idxs"] * len(options["cond_or_uncond"]) == frames
-        assert (told["full_length"], told["context_length"]) == (TOTAL, len(told["sub_idxs"]))
+        params = options["ad_params"]
+        assert params["sub_idxs"] * len(options["cond_or_uncond"]) == frames
+        assert (params["full_length"], params["context_length"]) == (TOTAL, len(params["sub_idxs"]))
 
 
 def test_nothing_is_said_of_a_whole_video(model, motion):

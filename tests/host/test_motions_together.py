@@ -14,9 +14,8 @@ from animatelcm.host.image_to_video import ENCODERS, apply_image_to_video
 from animatelcm.host.motion import KEY, applied_to, apply_motion, load_motion
 from animatelcm.host.motion_lora import with_motion_lora
 from animatelcm.host.saving import write_motion
-from animatelcm.host.training.runs import distil_motion_module, train_image_encoder
 from animatelcm.samplers.schedules import SCHEDULES
-from animatelcm.tests.host.training.training_data import data, request
+from animatelcm.tests.host.training.training_data import data, distil_motion_module, request, train_image_encoder
 from animatelcm.tests.motion import loras_by_hand as by_hand
 from animatelcm.tests.motion.files_by_hand import save
 from animatelcm.tests.support import (

@@ -124,9 +124,9 @@ def test_without_a_clip(clip):
 
 
 def test_what_the_node_shows(clip):
-    told = encode_schedule(clip, f"2: {OTHER}, 0: {SHORT}", 4, "hold")[1].splitlines()
-    assert told[:2] == [f"frame 0: {SHORT}", f"frame 2: {OTHER}"]
-    assert told[2].endswith("tokens a frame")
+    lines = encode_schedule(clip, f"2: {OTHER}, 0: {SHORT}", 4, "hold")[1].splitlines()
+    assert lines[:2] == [f"frame 0: {SHORT}", f"frame 2: {OTHER}"]
+    assert lines[2].endswith("tokens a frame")
 
 
 def test_prefix_and_suffix_stand_around_every_prompt(clip):

@@ -65,14 +65,14 @@ def test_a_checkpoint_of_a_run_is_a_table(tmp_path, content):
         checkpoints.history(tmp_path / "run.pt")
 
 
-@pytest.mark.parametrize(("tensors", "told"), [
+@pytest.mark.parametrize(("tensors", "message"), [
     ({"model.diffusion_model.input_blocks.0.0.weight": torch.ones(1)}, "a Stable Diffusion checkpoint"),
     ({"some.weight": torch.ones(1)}, "not recognised: it begins with some.weight"),
     ({"down_blocks.0.motion_modules.0.temporal_transformer.proj_in.lora_up.weight": torch.ones(2)}, "a motion LoRA"),
 ])
-def test_what_is_no_lora_of_the_image_model_is_named(tmp_path, tensors, told):
+def test_what_is_no_lora_of_the_image_model_is_named(tmp_path, tensors, message):
     torch.save(tensors, tmp_path / "a.ckpt")
-    with pytest.raises(WeightsError, match=rf"^a\.ckpt .*{told}.*Expected a LoRA of the image model"):
+    with pytest.raises(WeightsError, match=rf"^a\.ckpt .*{message}.*Expected a LoRA of the image model"):
         read_lora(tmp_path / "a.ckpt")
 
 

@@ -49,7 +49,7 @@ def test_entries(text, expected):
     assert read(text) == expected
 
 
-@pytest.mark.parametrize(("text", "line", "column", "told"), [
+@pytest.mark.parametrize(("text", "line", "column", "message"), [
     ("0: spring\n32 summer", 2, 4, "colon after the frame number 32, got 'summer'"),
     ("0: spring, 32 summer", 1, 14, "colon after the frame number 32.*double quotes"),
     ('0: spring, "32" summer', 1, 16, "colon after the frame number 32"),
@@ -82,8 +82,8 @@ def test_entries(text, expected):
     ("0: a\nb\n8: c", 2, 1, "a frame number.*several lines"),
     ("a\n0: b", 1, 1, "a frame number"),
 ])
-def test_errors_say_where_and_what_was_expected(text, line, column, told):
-    with pytest.raises(KeyFrameError, match=f"(?s)^line {line}, column {column}: .*{told}"):
+def test_errors_say_where_and_what_was_expected(text, line, column, message):
+    with pytest.raises(KeyFrameError, match=f"(?s)^line {line}, column {column}: .*{message}"):
         parse(text)
 
 

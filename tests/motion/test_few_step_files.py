@@ -27,22 +27,22 @@ def test_a_renamed_lightning_file_keeps_its_schedule(tmp_path):
     assert (file.family, file.schedule) == ("AnimateDiff v2", "AnimateDiff")
 
 
-@pytest.mark.parametrize(("name", "tensors", "told"), [
+@pytest.mark.parametrize(("name", "tensors", "message"), [
     ("AnimateLCM_sd15_t2v.ckpt", T2V, "4 steps, cfg 1, sampler lcm, scheduler simple"),
     ("AnimateLCM_sd15_i2v.ckpt", I2V, "4 steps, cfg 1, sampler lcm, scheduler simple"),
     ("mm_sd_v15_v2.ckpt", V2, "25 steps, cfg 7.5, any sampler"),
 ])
-def test_other_families_are_told_their_sampling(tmp_path, name, tensors, told):
-    assert read_motion_file(save(tmp_path / name, tensors)).sampling == told
+def test_other_families_are_told_their_sampling(tmp_path, name, tensors, message):
+    assert read_motion_file(save(tmp_path / name, tensors)).sampling == message
 
 
 def test_a_module_of_ones_own_has_advice_only_for_a_known_family(tmp_path):
     file = read_motion_file(save(tmp_path / "a.ckpt", T2V))
-    for family, told in (("AnimateDiff v2", "25 steps"), ("mine", None)):
+    for family, message in (("AnimateDiff v2", "25 steps"), ("mine", None)):
         path = tmp_path / "own.safetensors"
         write_motion_file(path, file.weights, family, "AnimateDiff", file.config)
         sampling = read_motion_file(path).sampling
-        assert sampling is None if told is None else sampling.startswith(told)
+        assert sampling is None if message is None else sampling.startswith(message)
 
 
 @pytest.mark.parametrize(("name", "steps"), [

@@ -161,7 +161,7 @@ def test_nothing_is_written_of_weights_that_do_not_fit(tmp_path):
     path, config = tmp_path / "a.safetensors", MotionConfig(CHANNELS)
     weights = expected_weights()
     norm = "up_blocks.1.motion_modules.2.norm.weight"
-    for wrong, told in (
+    for wrong, message in (
         ({key: tensor for key, tensor in weights.items() if key != norm}, norm),
         (weights | {norm: torch.ones(3)}, "(3,)"),
         (weights | {norm: weights[norm] * math.inf}, "NaN or infinite"),
@@ -169,7 +169,7 @@ def test_nothing_is_written_of_weights_that_do_not_fit(tmp_path):
     ):
         with pytest.raises(MotionFileError) as error:
             write_motion_file(path, wrong, "f", "s", config)
-        assert "a.safetensors is not written" in str(error.value) and told in str(error.value)
+        assert "a.safetensors is not written" in str(error.value) and message in str(error.value)
     assert not list(tmp_path.iterdir())
 
 
@@ -216,7 +216,7 @@ def test_the_mapping_from_diffusers_agrees_in_numbers(tmp_path):
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "tensors", "metadata", "told"), [
+@pytest.mark.parametrize(("name", "tensors", "metadata", "message"), [
     ("a.ckpt", animatediff(frames=64), None,
      "4 steps, cfg 1.*\nnot certain: LongAnimateDiff .*64 frames.*set schedule to AnimateDiff.*25 steps, cfg 7.5"),
     ("a.bin", adapter(frames=64), None, "4 steps, cfg 1.*\nnot certain: LongAnimateDiff"),
@@ -229,8 +229,8 @@ def test_the_mapping_from_diffusers_agrees_in_numbers(tmp_path):
     ("lt_long_mm_16_64_frames.ckpt", animatediff(frames=64), None, "25 steps, cfg 7.5, any sampler$"),
     ("a.ckpt", V2, None, "25 steps, cfg 7.5, any sampler$"),
 ])
-def test_a_family_that_is_a_guess_is_said_to_be_one(tmp_path, name, tensors, metadata, told):
-    assert re.match(told, read_motion_file(save(tmp_path / name, tensors, metadata)).sampling)
+def test_a_family_that_is_a_guess_is_said_to_be_one(tmp_path, name, tensors, metadata, message):
+    assert re.match(message, read_motion_file(save(tmp_path / name, tensors, metadata)).sampling)
 
 
 def test_a_middle_block_is_noted_in_what_is_written(tmp_path):

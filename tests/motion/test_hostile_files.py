@@ -51,7 +51,7 @@ class Calls:
         return self.call
 
 
-@pytest.mark.parametrize(("value", "told"), [
+@pytest.mark.parametrize(("value", "message"), [
     (Calls(bytearray, 2**30), r"calls (__builtin__|builtins)\.bytearray"),
     (Calls(torch.FloatTensor, 2**28), r"calls torch\.FloatTensor"),
     (torch.ones(64, 64).to_sparse(), "calls torch._utils._rebuild_sparse"),
@@ -62,14 +62,14 @@ class Calls:
 ])
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("old_format", [False, True])
-def test_what_is_no_plain_tensor_is_refused_before_it_is_made(tmp_path, value, told, old_format, monkeypatch):
+def test_what_is_no_plain_tensor_is_refused_before_it_is_made(tmp_path, value, message, old_format, monkeypatch):
     if old_format and isinstance(value, torch.Tensor) and value.is_nested:
         pytest.skip("the old format cannot hold it")
     path = tmp_path / "a.ckpt"
     torch.save(T2V | {KEY: value}, path, _use_new_zipfile_serialization=not old_format)
-    if "calls" in told:
+    if "calls" in message:
         monkeypatch.setattr(torch, "load", lambda *args, **options: pytest.fail("it was loaded"))
-    with pytest.raises(MotionFileError, match=rf"a\.ckpt .*{told}"):
+    with pytest.raises(MotionFileError, match=rf"a\.ckpt .*{message}"):
         read_motion_file(path)
 
 
@@ -108,15 +108,15 @@ def test_a_pickle_that_never_ends_is_not_read_to_its_end(tmp_path, monkeypatch):
             read_motion_file(tmp_path / "a.ckpt")
 
 
-@pytest.mark.parametrize(("metadata", "told"), [
+@pytest.mark.parametrize(("metadata", "message"), [
     ({"animatelcm.max_frames": "1000000"}, "max_frames is 1000000; expected .* 1 to 1024"),
     ({"animatelcm.max_frames": "9" * 5000}, "max_frames is 9999"),
     ({"animatelcm.max_frames": "\u0661"}, "max_frames is"),
     ({"animatelcm.heads": "1000000"}, "heads is 1000000; expected .* 1 to 64"),
 ])
-def test_no_tables_are_made_that_metadata_ask_for(tmp_path, metadata, told, monkeypatch):
+def test_no_tables_are_made_that_metadata_ask_for(tmp_path, metadata, message, monkeypatch):
     monkeypatch.setattr(position_tables, "sinusoid", lambda *args: pytest.fail("a table was made"))
-    with pytest.raises(MotionFileError, match=told) as error:
+    with pytest.raises(MotionFileError, match=message) as error:
         read_motion_file(save(tmp_path / "a.safetensors", T2V, metadata))
     assert len(str(error.value)) < 400
 
@@ -166,32 +166,32 @@ def test_a_name_under_two_prefixes_is_refused(tmp_path):
         read_motion_file(save(tmp_path / "a.ckpt", T2V | {f"module.{KEY}": T2V[KEY]}))
 
 
-@pytest.mark.parametrize(("make", "told"), [
+@pytest.mark.parametrize(("make", "message"), [
     (lambda path: path.mkdir(), "is a folder"),
     (lambda path: path.symlink_to(path.with_name("gone")), "is a link that leads nowhere: .*points to .*gone"),
     (lambda path: path.symlink_to(path), "is a link that leads nowhere"),
     (lambda path: os.mkfifo(path), "is a device or a pipe"),
 ])
 @pytest.mark.parametrize("read", [read_motion_file, read_motion_lora])
-def test_what_stands_in_the_place_of_a_file_is_named(tmp_path, make, told, read):
+def test_what_stands_in_the_place_of_a_file_is_named(tmp_path, make, message, read):
     make(tmp_path / "a.ckpt")
-    with pytest.raises(MotionFileError, match=rf"a\.ckpt .*{told}"):
+    with pytest.raises(MotionFileError, match=rf"a\.ckpt .*{message}"):
         read(tmp_path / "a.ckpt")
 
 
 # Alpha.
 
-@pytest.mark.parametrize(("alpha", "told"), [
+@pytest.mark.parametrize(("alpha", "message"), [
     (torch.tensor(True), "of the type torch.bool"),
     (torch.tensor(1j), "of the type torch.complex64"),
     (torch.tensor(float("inf")), "damaged motion LoRA.*inf"),
     (torch.tensor(1e30), "no weights can bear"),
     (torch.tensor(1e300, dtype=torch.float64), "no weights can bear"),
 ])
-def test_an_alpha_that_is_no_factor_is_refused(tmp_path, alpha, told):
+def test_an_alpha_that_is_no_factor_is_refused(tmp_path, alpha, message):
     tensors = by_hand.kohya(PAIRS, 3.0)
     key = next(key for key in tensors if key.endswith(".alpha"))
-    with pytest.raises(MotionFileError, match=told):
+    with pytest.raises(MotionFileError, match=message):
         read_motion_lora(save(tmp_path / "a.ckpt", tensors | {key: alpha}))
 
 

@@ -110,7 +110,7 @@ SPATIAL = {"down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_q
 DORA = by_hand.adapter_metadata(use_dora=True)
 
 
-@pytest.mark.parametrize(("tensors", "metadata", "told"), [
+@pytest.mark.parametrize(("tensors", "metadata", "message"), [
     (SPATIAL, None, "LoRA of the image model.*models/loras"),
     ({"lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": torch.zeros(4)}, None, "of the image model"),
     (T2V, None, "is a motion module. Use Load Motion Module"),
@@ -137,8 +137,8 @@ DORA = by_hand.adapter_metadata(use_dora=True)
     (by_hand.peft(PAIRS), by_hand.adapter_metadata("text_encoder.", lora_alpha=12), "alpha that is no number.*None"),
     (by_hand.kohya(PAIRS), {"ss_network_alpha": "None"}, "ss_network_alpha is 'None'"),
 ])
-def test_what_cannot_be_applied_in_full_is_refused(tmp_path, tensors, metadata, told):
-    with pytest.raises(MotionFileError, match=rf"(?s)^some\.safetensors .*{told}") as error:
+def test_what_cannot_be_applied_in_full_is_refused(tmp_path, tensors, metadata, message):
+    with pytest.raises(MotionFileError, match=rf"(?s)^some\.safetensors .*{message}") as error:
         read_motion_lora(save(tmp_path / "some.safetensors", tensors, metadata))
     assert len(str(error.value)) < 700
 

@@ -25,7 +25,7 @@ UNET = {"down_blocks.0.resnets.0.conv1.weight": torch.zeros(4), "up_blocks.1.att
 LEVELS3 = [(site, c) for site, c in SITES if not site.startswith(("down_blocks.3", "up_blocks.3"))]
 
 
-@pytest.mark.parametrize(("tensors", "told"), [
+@pytest.mark.parametrize(("tensors", "message"), [
     ({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(4), "first_stage_model.x": torch.zeros(1)},
      ["a Stable Diffusion checkpoint", "checkpoint loader"]),
     ({"model.diffusion_model.x": torch.zeros(4), "conditioner.embedders.0.x": torch.zeros(1)}, ["an SDXL checkpoint"]),
@@ -86,12 +86,12 @@ LEVELS3 = [(site, c) for site, c in SITES if not site.startswith(("down_blocks.3
     (V2 | {KEY.replace("to_k.weight", "pos_encoder.pe"): table(32, 66)}, ["position table", "66"]),
     (V2 | {KEY.replace("to_k.weight", "pos_encoder.pe"): torch.zeros(0)}, ["position table", "(0,)"]),
 ])
-def test_a_foreign_or_incomplete_file_says_what_it_is(tmp_path, tensors, told):
+def test_a_foreign_or_incomplete_file_says_what_it_is(tmp_path, tensors, message):
     path = tmp_path / "some file.ckpt"
     torch.save(tensors, path)
     with pytest.raises(MotionFileError) as error:
         read_motion_file(path)
-    for text in ("some file.ckpt", *told):
+    for text in ("some file.ckpt", *message):
         assert text in str(error.value)
     assert len(str(error.value)) < 700
 
@@ -147,7 +147,7 @@ def test_metadata_that_make_no_sense_are_refused(tmp_path, metadata):
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\nsize 1813041600\n"
 
 
-@pytest.mark.parametrize(("content", "told"), [
+@pytest.mark.parametrize(("content", "message"), [
     (b"", "empty"),
     (b"<!DOCTYPE html>\n<html><title>Sign in</title></html>", "web page"),
     (b"\n  <html lang='en'></html>", "web page"),
@@ -162,10 +162,10 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2
     (b"\x20\x00\x00\x00\x00\x00\x00\x00{garbage", "safetensors"),
 ])
 @pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
-def test_a_file_without_weights_says_what_it_is(tmp_path, content, told, suffix):
+def test_a_file_without_weights_says_what_it_is(tmp_path, content, message, suffix):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
-    with pytest.raises(MotionFileError, match=rf"a\{suffix} .*({told})"):
+    with pytest.raises(MotionFileError, match=rf"a\{suffix} .*({message})"):
         read_motion_file(path)
 
 

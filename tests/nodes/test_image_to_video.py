@@ -26,7 +26,7 @@ def module(tmp_path_factory):
 
 
 @pytest.fixture
-def told(monkeypatch):
+def messages(monkeypatch):
     """The lines that nodes show."""
     lines = []
     for nodes in (image_to_video, motion):
@@ -50,11 +50,11 @@ def execute(module, vae, given, **settings):
                                     **defaults | SETTINGS | settings).result
 
 
-def test_the_outputs_are_a_model_and_empty_frames(module, vae, told):
+def test_the_outputs_are_a_model_and_empty_frames(module, vae, messages):
     model, latent = execute(module, vae, image(96, 72), height=72)
     assert latent["samples"].shape == (4, 4, 9, 8)
     assert not latent["samples"].any()
-    assert told == [f"{IMAGE_TO_VIDEO}, up to 64 frames", f"schedule: {IMAGE_TO_VIDEO}",
+    assert messages == [f"{IMAGE_TO_VIDEO}, up to 64 frames", f"schedule: {IMAGE_TO_VIDEO}",
                     "sample with 4 steps, cfg 1, sampler lcm, scheduler simple", "reference 96 x 72, cut to 64 x 72"]
     [entry] = model.model_options["transformer_options"][KEY]
     assert (entry.insert.motion_scale, entry.insert.level_weights, entry.strength) == (0.8, (1.0,) * 4, 1.0)
@@ -82,24 +82,24 @@ def test_a_size_without_a_latent_is_refused(module, vae, sides):
         execute(module, vae, image(), **sides)
 
 
-def test_apply_motion_module_says_when_an_image_is_missing(module, told, tmp_path):
+def test_apply_motion_module_says_when_an_image_is_missing(module, messages, tmp_path):
     for each, missing in ((module, True), (loaded_motion(tmp_path), False)):
-        told.clear()
+        messages.clear()
         ApplyMotionModule.execute(tiny_model(), each, 1.0, "auto")
-        assert any("no reference image" in line and "Image to Video" in line for line in told) is missing
+        assert any("no reference image" in line and "Image to Video" in line for line in messages) is missing
 
 
-@pytest.mark.parametrize(("old", "new", "told"), [
+@pytest.mark.parametrize(("old", "new", "message"), [
     ((64, 64), (64, 64), "reference 64 x 64"),
     ((128, 64), (64, 64), "reference 128 x 64, cut to 64 x 64"),
     ((200, 150), (64, 64), "reference 200 x 150, scaled to 85 x 64, cut to 64 x 64"),
     ((32, 32), (64, 96), "reference 32 x 32, scaled to 96 x 96, cut to 64 x 96"),
     ((1000, 333), (96, 32), "reference 1000 x 333, scaled to 96 x 32"),
 ])
-def test_images_cover_the_size_and_it_is_said(old, new, told):
+def test_images_cover_the_size_and_it_is_said(old, new, message):
     images, line = fit_images(image(*old, count=2), *new)
     assert images.shape == (2, new[1], new[0], 3)
-    assert line == told
+    assert line == message
     assert images.min() >= 0 and images.max() <= 1
     # the disc stays in the middle
     middle = images[:, new[1] // 2 - 2:new[1] // 2 + 2, new[0] // 2 - 2:new[0] // 2 + 2]

@@ -20,7 +20,7 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture
-def told(monkeypatch):
+def messages(monkeypatch):
     """The lines that the node shows."""
     lines = []
     monkeypatch.setattr(long_video, "show_text", lambda node, text: lines.extend(text.split("\n")))
@@ -39,11 +39,11 @@ def calls(model, num_frames, steps=1):
     return unet.frames
 
 
-def test_windows_are_sixteen_frames_that_share_four(model, told):
+def test_windows_are_sixteen_frames_that_share_four(model, messages):
     assert DEFAULTS == {"context_length": 16, "context_overlap": 4, "loop": False, "freenoise": True}
     windows = calls(execute(model, freenoise=False), 40)
     assert windows == [list(range(start, start + 16)) for start in (0, 12, 24)]
-    assert told == ["windows of 16 frames, every 12 frames", "takes 1.33 times as long as one piece would"]
+    assert messages == ["windows of 16 frames, every 12 frames", "takes 1.33 times as long as one piece would"]
 
 
 def test_it_is_the_hosts_own_node_with_the_right_settings(model):

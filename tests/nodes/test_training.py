@@ -26,12 +26,12 @@ def execute(node, **given):
 
 def test_the_stages_follow_one_another_and_feed_the_stock_nodes(tmp_path, monkeypatch):
     short_runs(monkeypatch, tmp_path)
-    told = []
-    monkeypatch.setattr(nodes, "show_text", lambda node, text: told.append(text))
+    messages = []
+    monkeypatch.setattr(nodes, "show_text", lambda node, text: messages.append(text))
     model, motion = tiny_model(), loaded_motion(tmp_path)
     lora, losses, steps = execute(nodes.DistillSpatialLoRA, model=model, seed=1)
     assert steps == len(losses["loss"]) == 2
-    assert any(line.startswith("step 2 of 2") for line in told)
+    assert any(line.startswith("step 2 of 2") for line in messages)
     trained, same, _, _ = execute(nodes.DistillMotionModule, model=model, motion_module=motion, lora=[lora])
     assert same is lora
     followed, _, _ = execute(nodes.AdaptAdapter, model=model, motion_module=trained, train=nodes.IMAGE_ENCODER)

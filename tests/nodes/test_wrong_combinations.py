@@ -245,9 +245,9 @@ def cut_over_height(kit):
     return windowed
 
 
-def check_refusal(kit, wrong, told):
+def check_refusal(kit, wrong, message):
     kit.calls.clear()
-    with torch.inference_mode(), pytest.raises(ValueError, match=re.escape(told)) as refusal:
+    with torch.inference_mode(), pytest.raises(ValueError, match=re.escape(message)) as refusal:
         wrong()
     assert kit.calls == []
     # Short enough to be read in the window that shows it.
@@ -257,15 +257,15 @@ def check_refusal(kit, wrong, told):
 
 @pytest.mark.parametrize("case", AT_ONCE)
 def test_a_node_refuses(kit, case):
-    wrong, told = AT_ONCE[case]
-    check_refusal(kit, lambda: wrong(kit), told)
+    wrong, message = AT_ONCE[case]
+    check_refusal(kit, lambda: wrong(kit), message)
 
 
 @pytest.mark.parametrize("cfg", [1.0, 1.5])
 @pytest.mark.parametrize("case", IN_SAMPLING)
 def test_sampling_refuses_before_the_first_call_of_the_unet(kit, case, cfg):
-    wrong, told = IN_SAMPLING[case]
-    check_refusal(kit, lambda: wrong(kit, cfg), told)
+    wrong, message = IN_SAMPLING[case]
+    check_refusal(kit, lambda: wrong(kit, cfg), message)
 
 
 def test_a_refused_model_of_another_family_stays_what_it_was(kit):
@@ -306,6 +306,6 @@ def test_an_image_to_video_file_without_an_image_is_text_to_video_with_its_own_s
 
 def test_every_message_is_on_the_page_of_errors():
     page = " ".join(PAGE.read_text(encoding="utf-8").split())
-    told = {words for _, words in (AT_ONCE | IN_SAMPLING).values()}
-    missing = [words for words in told if re.sub(r"\d+", "...", words) not in re.sub(r"\d+", "...", page)]
+    messages = {words for _, words in (AT_ONCE | IN_SAMPLING).values()}
+    missing = [words for words in messages if re.sub(r"\d+", "...", words) not in re.sub(r"\d+", "...", page)]
     assert missing == []

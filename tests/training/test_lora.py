@@ -67,17 +67,17 @@ def test_a_network_without_such_layers_is_refused():
         lora.inject(copy.deepcopy(toys.Model()), {"unet.last": "conv_out"}, toys.LORA)
 
 
-@pytest.mark.parametrize(("odd", "told"), [
+@pytest.mark.parametrize(("odd", "message"), [
     (torch.tensor(1.0), r"of the shape \(\)"), (torch.zeros(0, 2), "of the shape"),
     (torch.zeros(2, 2, dtype=torch.int32), "int32"), (torch.zeros(2, 2, dtype=torch.complex64), "complex64"),
     (torch.full((4, 3, 3, 3), torch.nan), "NaN or infinite"),
     (torch.full((2, 2), 1e300, dtype=torch.float64), "NaN or infinite"),
 ])
 @pytest.mark.parametrize("part", ["down", "up"])
-def test_a_matrix_that_is_none_is_refused(odd, told, part):
+def test_a_matrix_that_is_none_is_refused(odd, message, part):
     _, tensors, _ = trained()
     key = next(key for key in tensors if key.endswith(f"lora_{part}.weight"))
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         lora.read(tensors | {key: odd}, toys.NAMES)
 
 

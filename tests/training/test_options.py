@@ -41,22 +41,22 @@ views = 7
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
     file = tmp_path / "training.toml"
     file.write_text(WHOLE, encoding="utf-8")
-    told = plan(read_toml(file))
+    asked = plan(read_toml(file))
     preset = PRESETS["tiny"]["motion"]
-    assert (told.options.data, told.options.lora) == (Path("clips"), Path("out/lora.safetensors"))
-    assert (told.options.model, told.options.schedule) == ("demo", "AnimateLCM text-to-video")
-    assert (told.config.num_frames, told.config.seed, told.config.batch) == (8, 3, preset.batch)
-    assert (told.config.loop.steps, told.config.loop.warmup, told.config.loop.clip) == (10, 5, preset.loop.clip)
-    assert (told.config.distillation.init, told.config.distillation.huber) == ("both", preset.distillation.huber)
-    assert (told.config.lora.rank, told.config.lora.alpha) == (4, preset.lora.alpha)
-    assert (told.clips.num_frames, told.clips.width, told.clips.frame_stride, told.clips.flip) == (8, 128, 2, 0.5)
-    assert told.views.views == 7
+    assert (asked.options.data, asked.options.lora) == (Path("clips"), Path("out/lora.safetensors"))
+    assert (asked.options.model, asked.options.schedule) == ("demo", "AnimateLCM text-to-video")
+    assert (asked.config.num_frames, asked.config.seed, asked.config.batch) == (8, 3, preset.batch)
+    assert (asked.config.loop.steps, asked.config.loop.warmup, asked.config.loop.clip) == (10, 5, preset.loop.clip)
+    assert (asked.config.distillation.init, asked.config.distillation.huber) == ("both", preset.distillation.huber)
+    assert (asked.config.lora.rank, asked.config.lora.alpha) == (4, preset.lora.alpha)
+    assert (asked.clips.num_frames, asked.clips.width, asked.clips.frame_stride, asked.clips.flip) == (8, 128, 2, 0.5)
+    assert asked.views.views == 7
 
 
 def test_the_image_stage_takes_single_frames():
-    told = plan({"stage": "image", "data": "photographs", "training": {"num_frames": 5}})
-    assert told.config.num_frames == told.clips.num_frames == 1
-    assert told.config.loop == PRESETS["sd15-24gb"]["image"].loop
+    asked = plan({"stage": "image", "data": "photographs", "training": {"num_frames": 5}})
+    assert asked.config.num_frames == asked.clips.num_frames == 1
+    assert asked.config.loop == PRESETS["sd15-24gb"]["image"].loop
 
 
 def test_an_image_encoder_is_trained_on_the_schedule_of_image_to_video():
@@ -81,9 +81,9 @@ def test_an_image_encoder_is_trained_on_the_schedule_of_image_to_video():
     ({"control_net": "depth.safetensors"}, "control_net is given and stage is 'image'; expected the stage adapt"),
 ])
 def test_what_cannot_be_is_named(change, said):
-    told = {"stage": "image", "data": "clips", "preset": "tiny", **change}
+    given = {"stage": "image", "data": "clips", "preset": "tiny", **change}
     with pytest.raises(OptionError, match=said):
-        plan({name: value for name, value in told.items() if value is not None})
+        plan({name: value for name, value in given.items() if value is not None})
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
@@ -105,8 +105,8 @@ ODD = [3, -1, 0, 2**70, 10**5000, 1.5, float("nan"), float("inf"), True, "text",
 
 
 def with_value(table, name, value):
-    told = {"stage": "motion", "data": "clips", "preset": "tiny"}
-    return {**told, table: {name: value}} if table else {**told, name: value}
+    given = {"stage": "motion", "data": "clips", "preset": "tiny"}
+    return {**given, table: {name: value}} if table else {**given, name: value}
 
 
 @pytest.mark.parametrize(("table", "name"), FIELDS)
@@ -125,15 +125,15 @@ def test_no_value_ends_in_another_error():
     draw = random.Random(0)
     cases = [with_value(table, name, value) for table, name in FIELDS for value in ODD]
     for _ in range(300):
-        told = with_value("", "preset", draw.choice(list(PRESETS)))
+        given = with_value("", "preset", draw.choice(list(PRESETS)))
         for table, name in draw.sample(FIELDS, 3):
-            place = told.setdefault(table, {}) if table else told
+            place = given.setdefault(table, {}) if table else given
             if isinstance(place, dict):
                 place[draw.choice((name, "other"))] = draw.choice(ODD)
-        cases.append(told)
-    for told in cases:
+        cases.append(given)
+    for given in cases:
         try:
-            plan(told)
+            plan(given)
         except OptionError as error:
             assert len(str(error)) < 600
 

@@ -42,7 +42,7 @@ SIZES = {"image": Size(1, 256), "motion": Size(8, 64), "adapt": Size(8, 64)}
 
 def training_config(stage: str):
     """Return the settings that the stage's node has for one GPU of 24 GB, but for steps and size."""
-    from ...host.training.runs import configure
+    from ...host.training.node_run import configure
 
     size = SIZES[stage]
     config = configure(stage, "sd15-24gb", STEPS, 0.0, seed=0, num_frames=size.frames)
@@ -97,7 +97,7 @@ def examples_for(config, device: torch.device):
     """Return batches of random latents and contexts, with the first frames as references to adapt to."""
     from ...training.draws import Examples
 
-    frames = () if config.stage == "image" else (config.num_frames,)
+    frames = () if config.frames == 1 else (config.frames,)
     shape = (config.batch, *frames, 4, config.height // 8, config.width // 8)
 
     def source(number: int) -> Examples:

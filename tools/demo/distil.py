@@ -1,7 +1,7 @@
 """Distil the demo model into one that needs four steps and no guidance, with this pack's own training.
 
-Stage "lora" is the spatial LoRA, "t2v" the motion module with it, "i2v" its image encoder and "adapted" a ControlNet
-for it, both without a teacher.
+Stage "lora" is the spatial LoRA and "t2v" the motion module with it; "i2v" and "adapted" are adapters, an image encoder
+and a ControlNet for it, both without a teacher.
 Every step draws its scenes from its own number; no picture is seen twice.
 """
 
@@ -76,7 +76,7 @@ class WorldData:
 
 
 def distil_lora(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
-    """Stage one: a spatial LoRA."""
+    """Distil the spatial LoRA."""
     from ...demo.model import load_demo_model
     from ...host.training.runs import distil_spatial_lora
 
@@ -86,7 +86,7 @@ def distil_lora(request: Request, data: WorldData, run: RunStage, workspace: Wor
 
 
 def distil_motion(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
-    """Stage two: the motion module, with that LoRA in the student."""
+    """Distil the motion module, with the spatial LoRA in the student."""
     from ...demo.model import load_demo_model
     from ...host.motion import load_motion
     from ...host.training.runs import distil_motion_module
@@ -98,7 +98,7 @@ def distil_motion(request: Request, data: WorldData, run: RunStage, workspace: W
 
 
 def train_encoder(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
-    """Stage three: an image encoder for the few-step motion module, which is trained on with it.
+    """Train an adapter: an image encoder for the few-step motion module, which is trained on with it.
 
     The module is kept halfway between what it was and what it became: it follows the image then, and draws as cleanly
     as before.
@@ -114,7 +114,7 @@ def train_encoder(request: Request, data: WorldData, run: RunStage, workspace: W
 
 
 def adapt_layout(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
-    """Stage three as well: the demo's ControlNet, tuned to the few-step model on clips."""
+    """Tune another adapter: the demo's ControlNet, to the few-step model on clips."""
     from comfy.controlnet import load_controlnet
 
     from ...host.training.control_nets import adapt_control_net, write_control_net
@@ -126,7 +126,7 @@ def adapt_layout(request: Request, data: WorldData, run: RunStage, workspace: Wo
 
 
 def _few_step(workspace: Workspace) -> tuple[ModelPatcher, LoadedMotion]:
-    """Return the results of the first two stages: the MODEL with its spatial LoRA, and the motion module."""
+    """Return what was distilled: the MODEL with its spatial LoRA, and the motion module."""
     from ...demo.model import load_demo_model
     from ...host.motion import load_motion
 

@@ -33,7 +33,7 @@ WARMUP = 10
 
 @dataclass(frozen=True)
 class Variant:
-    """A training of the motion stage."""
+    """A way to train the motion module."""
 
     name: str
     init: str = "student"
@@ -60,7 +60,7 @@ def decoupling(folder: Path, steps: int) -> list[Method]:
 
 
 def initialisations(folder: Path, marks: tuple[int, ...]) -> dict[str, list[tuple[int, Method]]]:
-    """Train the motion stage with each initialisation; return the methods at every mark, a number of steps.
+    """Train the motion module with each initialisation; return the methods at every mark, a number of steps.
 
     The spatial LoRA is the demo model's. Where it is not there in training, it is put in for sampling.
     """

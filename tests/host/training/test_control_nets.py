@@ -8,13 +8,14 @@ import comfy.ops
 import pytest
 import torch
 from animatelcm.host.motion import apply_motion
-from animatelcm.host.training.control_nets import PREFIX, adapt_control_net, save_control_net, whole_weights
+from animatelcm.host.training import control_nets
+from animatelcm.host.training.control_nets import PREFIX, save_control_net, whole_weights
 from animatelcm.host.training.network import Trainable, trainable
-from animatelcm.host.training.runs import checkpoint_path
+from animatelcm.host.training.node_run import checkpoint_path
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host.controls import CONFIG, control_lora, control_net, controlled, hints, t2i_adapter
 from animatelcm.tests.host.snapshots import weights_of
-from animatelcm.tests.host.training.training_data import SCHEDULE, data, request
+from animatelcm.tests.host.training.training_data import SCHEDULE, adapt_control_net, data, request
 from animatelcm.tests.support import noise_for, randomise, relative_rms, run
 from comfy.cldm.cldm import ControlNet
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
@@ -104,7 +105,7 @@ def test_no_teacher_is_in_memory(model, motion):
 
     seen = {}
 
-    def look(stage, config):
+    def look(stage, setting):
         seen["stage"] = stage
         seen["alive"] = {kind: alive(kind) - count for kind, count in before.items()}
         stage.loss(0).backward()
@@ -112,7 +113,7 @@ def test_no_teacher_is_in_memory(model, motion):
 
     given = control_net()
     before = {kind: alive(kind) for kind in (UNetModel, ControlNet, Trainable)}
-    adapt_control_net(model, motion, given, data(hints=True), replace(wanted(), walk=look))
+    control_nets.adapt_control_net(model, motion, given, data(hints=True), wanted(), look)
     stage = seen["stage"]
     assert stage.teacher == {}
     assert seen["alive"] == {UNetModel: 1, ControlNet: 1, Trainable: 1}

@@ -26,9 +26,9 @@ def test_what_is_trained_is_written_all_of_it(tmp_path, monkeypatch, decoupled):
     lora, motion, seen = {"lora_unet_a.alpha": torch.tensor(2.0)}, loaded_motion(tmp_path), []
     monkeypatch.setattr(headless, "load_motion", lambda path: motion)
     monkeypatch.setattr(headless, "distil_motion_module",
-                        lambda *given: seen.append(given[-1].config.distillation.decoupled) or (motion, lora, []))
+                        lambda *given: seen.append(given[-2].config.distillation.decoupled) or (motion, lora, []))
     asked = plan({"stage": "motion", "preset": "tiny", "data": "clips", "distillation": {"decoupled": decoupled}})
-    write = headless.train(asked, Loaded(tiny_model(), None, None, "tiny"), None, None, print)
+    write = headless.train_plan(asked, Loaded(tiny_model(), None, None, "tiny"), None, None, print)
     files = write(tmp_path / "out" / "cats.v1")
     assert [file.name for file in files] == ["cats.v1.safetensors", "cats.v1.lora.safetensors"][:1 if decoupled else 2]
     assert sorted(files) == sorted((tmp_path / "out").iterdir()) and seen == [decoupled]
@@ -38,11 +38,11 @@ def test_what_is_trained_is_written_all_of_it(tmp_path, monkeypatch, decoupled):
 def test_versions_of_a_name_do_not_overwrite_each_other(tmp_path, monkeypatch):
     """What stands behind the last dot of a name is no suffix."""
     monkeypatch.setattr(headless, "distil_spatial_lora",
-                        lambda *given: ({"a": torch.tensor(float(given[-1].name[-1]))}, []))
+                        lambda *given: ({"a": torch.tensor(float(given[-2].name[-1]))}, []))
     written = []
     for name in ("cats.v1", "cats.v2"):
         asked = plan({"stage": "image", "preset": "tiny", "data": "clips", "name": name})
-        write = headless.train(asked, Loaded(tiny_model(), None, None, "tiny"), None, None, print)
+        write = headless.train_plan(asked, Loaded(tiny_model(), None, None, "tiny"), None, None, print)
         written += write(tmp_path / name)
     assert [file.name for file in written] == ["cats.v1.safetensors", "cats.v2.safetensors"]
     assert [load_file(file)["a"].item() for file in written] == [1, 2]
@@ -52,9 +52,9 @@ def test_a_folder_of_clips_is_its_files_and_how_they_are_cut(tmp_path):
     write_video(tmp_path / "clips" / "a.mp4", numbered_frames(3, 64, 64), "a red circle")
     write_video(tmp_path / "clips" / "b.mp4", numbered_frames(4, 64, 64), "a blue circle")
 
-    def of(**told):
+    def of(**tables):
         asked = plan({"stage": "adapt", "preset": "tiny", "data": str(tmp_path / "clips"),
-                      "training": {"num_frames": 2, "height": 64, "width": 64}, **told})
+                      "training": {"num_frames": 2, "height": 64, "width": 64}, **tables})
         folder = scan(asked.options.data, asked.clips)
         return CachedData(CachedClips(folder, asked.clips, asked.views, tmp_path, "frames", "text")).origin()
 
@@ -73,19 +73,19 @@ def test_a_control_net_is_tuned_on_a_folder_of_clips_and_hints(tmp_path, monkeyp
     save_file(given, tmp_path / "control.safetensors")
     write_video(tmp_path / "clips" / "a.mp4", numbered_frames(3, 64, 64), "a red circle")
     write_video(tmp_path / "clips" / "a.hint.mp4", numbered_frames(3, 64, 64), caption=None)
-    told = plan({"stage": "adapt", "preset": "tiny", "data": str(tmp_path / "clips"), "loop": {"steps": 1},
-                 "control_net": str(tmp_path / "control.safetensors"), "views": {"views": 1},
-                 "training": {"num_frames": 2, "height": 64, "width": 64}})
+    asked = plan({"stage": "adapt", "preset": "tiny", "data": str(tmp_path / "clips"), "loop": {"steps": 1},
+                  "control_net": str(tmp_path / "control.safetensors"), "views": {"views": 1},
+                  "training": {"num_frames": 2, "height": 64, "width": 64}})
     loaded = headless.load("demo")
-    clips = fill_cache(scan(told.options.data, told.clips, hints=True), told.clips, told.views, loaded.encoders(),
+    clips = fill_cache(scan(asked.options.data, asked.clips, hints=True), asked.clips, asked.views, loaded.encoders(),
                     tmp_path / "cache")
     losses = []
 
-    def walk(stage, config):
+    def run(stage, config):
         losses.extend(report.loss for report in loop.train(stage, config.loop))
         return losses
 
-    write = headless.train(told, loaded, clips, walk, print)
+    write = headless.train_plan(asked, loaded, clips, run, print)
     [file] = write(tmp_path / "tuned")
     assert file == tmp_path / "tuned.safetensors" and len(losses) == 1
     tuned = comfy.controlnet.load_controlnet(str(file)).control_weights

@@ -31,8 +31,8 @@ def test_the_adapter_is_trained_on_the_model_with_its_lora(lora, given, tmp_path
                         lambda model, motion, *rest: seen.append(weights_of(model)) or (motion, []))
     model = tiny_model()
     before = weights_of(model)
-    told = {"stage": "adapt", "data": "clips", "preset": "tiny"} | ({"lora": str(lora)} if given else {})
-    headless.train(plan(told), Loaded(model, None, None, "tiny"), clips=None, walk=None, tell=print)
+    settings = {"stage": "adapt", "data": "clips", "preset": "tiny"} | ({"lora": str(lora)} if given else {})
+    headless.train_plan(plan(settings), Loaded(model, None, None, "tiny"), clips=None, run=None, report=print)
     differing = {key for key, weight in seen[0].items() if not torch.equal(weight, before[key])}
     assert differing == ({KEY} if given else set())
     assert all(torch.equal(weight, before[key]) for key, weight in weights_of(model).items())

@@ -5,15 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 from animatelcm.host.motion_lora import with_motion_lora
+from animatelcm.host.training.node_run import checkpoint_path
 from animatelcm.host.training.origins import of_control, of_patcher, with_parts
-from animatelcm.host.training.runs import (
-    checkpoint_path,
+from animatelcm.tests.host.controls import control_lora, control_net
+from animatelcm.tests.host.training.training_data import (
+    data,
     distil_motion_module,
     distil_spatial_lora,
+    request,
     train_image_encoder,
 )
-from animatelcm.tests.host.controls import control_lora, control_net
-from animatelcm.tests.host.training.training_data import data, request
 from animatelcm.tests.motion import loras_by_hand as by_hand
 from animatelcm.tests.motion.files_by_hand import save
 from animatelcm.tests.support import loaded_image_to_video, loaded_motion, run, tiny_model
@@ -81,7 +82,7 @@ def another(wanted, **changes):
 
 
 def test_a_finished_training_is_handed_out_for_no_other_one(model):
-    wanted, told = request("image", "mine", steps=1), []
+    wanted, lines = request("image", "mine", steps=1), []
     lora, losses = distil_spatial_lora(model, data(), wanted)
     shape = LoRAConfig(rank=2, alpha=2.0)
     for said, other, examples, asked in (
@@ -97,17 +98,17 @@ def test_a_finished_training_is_handed_out_for_no_other_one(model):
             distil_spatial_lora(other, examples, asked)
         assert checkpoint_path("mine").read_bytes() == before
     # The same once more, as from another session.
-    again, all_losses = distil_spatial_lora(tiny_model(), data(), replace(wanted, tell=told.append))
+    again, all_losses = distil_spatial_lora(tiny_model(), data(), wanted, report=lines.append)
     assert all_losses == losses and all(torch.equal(again[key], tensor) for key, tensor in lora.items())
-    assert told[-1].startswith("all 1 steps are done already; nothing was trained")
+    assert lines[-1].startswith("all 1 steps are done already; nothing was trained")
 
 
 def test_memory_and_previews_and_more_steps_are_no_other_training(model):
     wanted = request("image", "mine", steps=1)
     distil_spatial_lora(model, data(), wanted)
     more = replace(wanted.config.loop, steps=2, save_every=1)
-    cheaper = replace(another(wanted, loop=more, gradient_checkpointing=True), preview_every=2)
-    longer, losses = distil_spatial_lora(model, data(), cheaper)
+    cheaper = another(wanted, loop=more, gradient_checkpointing=True)
+    longer, losses = distil_spatial_lora(model, data(), cheaper, preview_every=2)
     whole, all_losses = distil_spatial_lora(model, data(), replace(another(wanted, loop=more), name="whole"))
     assert losses == all_losses and all(torch.equal(longer[key], tensor) for key, tensor in whole.items())
 

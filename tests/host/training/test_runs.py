@@ -9,17 +9,18 @@ import torch
 from animatelcm.host.motion import apply_motion, load_motion
 from animatelcm.host.saving import save_motion
 from animatelcm.host.training import runs
-from animatelcm.host.training.runs import (
-    Data,
-    checkpoint_path,
-    configure,
-    distil_motion_module,
-    distil_spatial_lora,
-    train_image_encoder,
-)
+from animatelcm.host.training.dataset import NodeData
+from animatelcm.host.training.node_run import checkpoint_path, configure
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host.snapshots import changed, library_attributes, options_of, parts_of, weights_of
-from animatelcm.tests.host.training.training_data import SCHEDULE, data, request
+from animatelcm.tests.host.training.training_data import (
+    SCHEDULE,
+    data,
+    distil_motion_module,
+    distil_spatial_lora,
+    request,
+    train_image_encoder,
+)
 from animatelcm.tests.support import (
     CONFIG,
     TinyEps,
@@ -38,12 +39,12 @@ pytestmark = pytest.mark.usefixtures("output", "as_in_a_node")
 def test_the_estimate_of_a_stage_is_made_from_its_own_passes(model, motion, monkeypatch):
     """Frames cost activations, and the trained weights their gradients and moments."""
     def needs(frames):
-        told = []
-        monkeypatch.setattr(runs, "estimate", lambda *args: told.append(memory.estimate(*args)) or told[0])
+        estimates = []
+        monkeypatch.setattr(runs, "estimate", lambda *args: estimates.append(memory.estimate(*args)) or estimates[0])
         wanted = request("motion", steps=1).distilling("none", True)
         wanted = replace(wanted, name=f"{frames}", config=replace(wanted.config, num_frames=frames))
         distil_motion_module(model, motion, None, data(frames=4), wanted)
-        return told[0]
+        return estimates[0]
 
     two, four = needs(2), needs(4)
     assert two.gradients == four.gradients == sum(p.numel() * 4 for p in motion.patcher.model.parameters())
@@ -52,8 +53,8 @@ def test_the_estimate_of_a_stage_is_made_from_its_own_passes(model, motion, monk
     assert 1.8 < (four.activations + four.gradients) / (two.activations + two.gradients) < 2.2
 
 
-def trained_lora(model, **settings):
-    return distil_spatial_lora(model, data(), request("image", "lora", **settings))
+def trained_lora(model, **shown):
+    return distil_spatial_lora(model, data(), request("image", "lora"), **shown)
 
 
 def test_the_model_is_bit_identical_after_training_and_samples_as_before(model, motion):
@@ -97,16 +98,16 @@ def test_all_at_once_gives_a_lora_as_well(model, motion):
 def test_an_interrupt_keeps_what_was_trained_and_a_resume_goes_on_exactly(model):
     whole, losses = distil_spatial_lora(model, data(), request("image", "whole", steps=3))
     wanted = request("image", "cut", steps=3)
-    told = []
+    steps = []
 
     def interrupt(text):
         if text.startswith("step"):
-            told.append(text)
+            steps.append(text)
             comfy.model_management.interrupt_current_processing()
 
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        distil_spatial_lora(model, data(), replace(wanted, tell=interrupt))
-    assert len(told) == 1
+        distil_spatial_lora(model, data(), wanted, report=interrupt)
+    assert len(steps) == 1
     assert torch.load(checkpoint_path("cut"))["step"] == 1
     resumed, all_losses = distil_spatial_lora(model, data(), wanted)
     assert all_losses == losses
@@ -117,7 +118,7 @@ def test_an_interrupt_keeps_what_was_trained_and_a_resume_goes_on_exactly(model)
 def test_an_interrupt_in_the_middle_of_a_step_keeps_the_steps_before_it(model, monkeypatch):
     """The host's layers look for one, each time they are called."""
     wanted = request("image", "cut", steps=4)
-    source = Data.source
+    source = NodeData.source
 
     def interrupting(*args):
         batches = source(*args)
@@ -130,7 +131,7 @@ def test_an_interrupt_in_the_middle_of_a_step_keeps_the_steps_before_it(model, m
         return batch
 
     with monkeypatch.context() as patched:
-        patched.setattr(Data, "source", interrupting)
+        patched.setattr(NodeData, "source", interrupting)
         with pytest.raises(comfy.model_management.InterruptProcessingException):
             distil_spatial_lora(model, data(), wanted)
     assert torch.load(checkpoint_path("cut"))["step"] == 2
@@ -140,11 +141,11 @@ def test_an_interrupt_in_the_middle_of_a_step_keeps_the_steps_before_it(model, m
 
 
 def test_what_is_shown_says_how_far_it_is(model):
-    told = []
-    trained_lora(model, told=told, preview_every=1)
-    assert len(told) == 3
-    assert told[0].startswith("training needs about 0.")
-    assert told[1].startswith("step 1 of 2, loss 0.") and told[1].endswith("0 min left")
+    lines = []
+    trained_lora(model, report=lines.append, preview_every=1)
+    assert len(lines) == 3
+    assert lines[0].startswith("training needs about 0.")
+    assert lines[1].startswith("step 1 of 2, loss 0.") and lines[1].endswith("0 min left")
 
 
 def test_a_run_that_does_not_fit_is_refused(model, monkeypatch, output):
@@ -195,7 +196,7 @@ def test_a_preset_gives_way_to_what_the_user_asks_for():
     assert kept.loop.precision == "float32"
 
 
-# Data and weights that nothing can be trained on.
+# NodeData and weights that nothing can be trained on.
 
 def spoilt(tensor, bad=float("nan")):
     tensor = tensor.clone()
@@ -272,7 +273,7 @@ def test_the_estimate_is_made_from_the_largest_batch(model, monkeypatch):
     monkeypatch.setattr(runs, "estimate", noted)
     with torch.inference_mode():
         small, large = ({"samples": noise_for(1, 1, size)} for size in (8, 16))
-    examples = Data([small] * 9 + [large], [conditioning(1)] * 10, conditioning(9))
+    examples = NodeData([small] * 9 + [large], [conditioning(1)] * 10, conditioning(9))
     with pytest.raises(MemoryError):
         distil_spatial_lora(model, examples, request("image", steps=60))
     assert sizes == [(16, 16)]

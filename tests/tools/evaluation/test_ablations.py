@@ -30,7 +30,7 @@ def test_one_run_trains_in_two_stages_and_the_other_in_one(tmp_path, monkeypatch
         trained = load_file(parts.loras[0])
         assert any(tensor.any() for key, tensor in trained.items() if key.endswith("lora_up.weight"))
     # What is there already is not trained again.
-    monkeypatch.delattr(runs, "run_stage")
+    monkeypatch.delattr(runs, "make_setting")
     assert decoupling(tmp_path, 2) == methods
 
 
