@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,8 @@ class MotionModule(nn.Module):
     `ops` gives the layer classes: torch.nn, or the host's operations, which cast weights as they are used.
     """
 
-    def __init__(self, config: MotionConfig, ops=nn, dtype: torch.dtype | None = None, device=None) -> None:
+    def __init__(self, config: MotionConfig, ops: Any = nn, dtype: torch.dtype | None = None,
+                 device: torch.device | None = None) -> None:
         super().__init__()
         self.config = config
 
@@ -108,9 +109,10 @@ class TemporalTransformer(nn.Module):
     With `proj_out` at zero it is the identity, which is how training starts (`reset_output`).
     """
 
-    def __init__(self, channels: int, heads: int, max_frames: int, ops=nn, dtype=None, device=None) -> None:
+    def __init__(self, channels: int, heads: int, max_frames: int, ops: Any = nn,
+                 dtype: torch.dtype | None = None, device: torch.device | None = None) -> None:
         super().__init__()
-        at = {"dtype": dtype, "device": device}
+        at: dict[str, Any] = {"dtype": dtype, "device": device}
         self.norm = ops.GroupNorm(32, channels, eps=1e-6, **at)
         self.proj_in = ops.Linear(channels, channels, **at)
         self.attentions = nn.ModuleList(TemporalAttention(channels, heads, max_frames, ops, **at) for _ in range(2))
@@ -172,7 +174,8 @@ class TemporalAttention(nn.Module):
     positions: Tensor
     """Position table, (max_frames, channels)."""
 
-    def __init__(self, channels: int, heads: int, max_frames: int, ops=nn, dtype=None, device=None) -> None:
+    def __init__(self, channels: int, heads: int, max_frames: int, ops: Any = nn,
+                 dtype: torch.dtype | None = None, device: torch.device | None = None) -> None:
         super().__init__()
         self.heads = heads
         self.norm = ops.LayerNorm(channels, dtype=dtype, device=device)
