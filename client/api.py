@@ -224,10 +224,11 @@ class ComfyClient:
         queue = self._server.json("/queue")
         try:
             # An entry is [number, id, ...]; the smallest number is next.
-            return tuple([entry[1] for entry in sorted(queue[name], key=lambda entry: entry[0])]
-                         for name in ("queue_running", "queue_pending"))
+            running, waiting = ([entry[1] for entry in sorted(queue[name], key=lambda entry: entry[0])]
+                                for name in ("queue_running", "queue_pending"))
         except (KeyError, TypeError, IndexError):
             raise RunError(f"{self.url}/queue lists no prompts; is this the address of a ComfyUI?") from None
+        return running, waiting
 
 
 def saved_files(outputs: dict[str, Any]) -> list[dict[str, str]]:

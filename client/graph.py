@@ -37,9 +37,10 @@ def with_values(workflow: dict[str, Any], prompt: dict[str, Any], object_info: d
             continue
         inputs = prompt[node_id]["inputs"]
         values = node.get("widgets_values")
-        for saved in graph.widgets(node_id, node) if isinstance(values, list) else []:
-            if saved.place is not None and saved.name in inputs and not is_link(inputs[saved.name]):
-                values[saved.place] = inputs[saved.name]
+        if isinstance(values, list):
+            for saved in graph.widgets(node_id, node):
+                if saved.place is not None and saved.name in inputs and not is_link(inputs[saved.name]):
+                    values[saved.place] = inputs[saved.name]
         for name, primitive in graph.primitives(node_id, node):
             if name in inputs and not is_link(inputs[name]):
                 shared[primitive].append(inputs[name])
@@ -217,6 +218,6 @@ def _check_order(node: dict[str, Any], described: dict[str, Any]) -> None:
     while places and places[-1] is None:
         # What only the editor has stands at the end.
         places.pop()
-    if None in places or places != sorted(places):
+    if places != sorted(place for place in places if place is not None):
         raise WorkflowError(f"the file lists its widgets as {', '.join(map(str, listed))}, this server as "
                             f"{', '.join(known)}")

@@ -32,40 +32,33 @@ class Messages:
         self._headers = headers
         self._tls = tls
         self._arrived: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._listening: tuple[asyncio.Task[None], threading.Thread] | None = None
 
     def __enter__(self) -> Messages:
         if importlib.util.find_spec("aiohttp") is not None:
-            self._loop = asyncio.new_event_loop()
-            self._task = self._loop.create_task(self._listen())
-            self._thread = threading.Thread(target=self._run, daemon=True)
-            self._thread.start()
+            task = asyncio.new_event_loop().create_task(self._listen())
+            thread = threading.Thread(target=_run, args=(task,), daemon=True)
+            self._listening = task, thread
+            thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._thread is not None:
+        if self._listening is not None:
+            task, thread = self._listening
             # A loop that has ended by itself is closed.
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._task.cancel)
-            self._thread.join()
+                task.get_loop().call_soon_threadsafe(task.cancel)
+            thread.join()
 
     def receive(self, seconds: float) -> dict[str, Any]:
         """Return the next message, or an empty one when none came within so many seconds."""
-        if self._thread is None:
+        if self._listening is None:
             time.sleep(seconds)
             return {}
         try:
             return self._arrived.get(timeout=seconds)
         except queue.Empty:
             return {}
-
-    def _run(self) -> None:
-        try:
-            with suppress(asyncio.CancelledError):
-                self._loop.run_until_complete(self._task)
-        finally:
-            self._loop.close()
 
     async def _listen(self) -> None:
         import aiohttp
@@ -88,3 +81,13 @@ class Messages:
             return
         if isinstance(message, dict) and isinstance(message.get("data"), dict):
             self._arrived.put(message)
+
+
+def _run(task: asyncio.Task[None]) -> None:
+    """Run the loop of a task until the task ends, and close it."""
+    loop = task.get_loop()
+    try:
+        with suppress(asyncio.CancelledError):
+            loop.run_until_complete(task)
+    finally:
+        loop.close()

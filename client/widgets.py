@@ -130,7 +130,7 @@ class _Reader:
         if self._has_control(entry, name):
             self.place += 1
         if entry.kind == DYNAMIC_COMBO:
-            chosen = next((choice for choice in entry.choices if choice["key"] == value), {})
+            chosen: dict[str, Any] = next((choice for choice in entry.choices if choice["key"] == value), {})
             yield from self.read(chosen.get("inputs") or {}, f"{name}.")
 
     def _has_control(self, entry: Input, name: str) -> bool:

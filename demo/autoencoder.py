@@ -102,6 +102,11 @@ class Autoencoder(nn.Module):
     variance whatever the encoder learned, and the factors that make colours of latents for previews.
     """
 
+    mean: Tensor
+    spread: Tensor
+    rgb_factors: Tensor
+    rgb_bias: Tensor
+
     def __init__(self, ops=nn) -> None:
         super().__init__()
         self.encoder, self.decoder = Encoder(ops=ops), Decoder(ops=ops)

@@ -260,8 +260,10 @@ def sunset(rng: torch.Generator, frames: int) -> Tensor:
 
 def plain(colour: Colour) -> Callable[[torch.Generator, int], Tensor]:
     """Return what draws one colour, a little darker towards the floor."""
+    red, green, blue = colour
+
     def draw(rng: torch.Generator, frames: int) -> Tensor:
-        wall, floor = shades(rng, colour, tuple(0.9 * part for part in colour), tint=0.01)
+        wall, floor = shades(rng, colour, (0.9 * red, 0.9 * green, 0.9 * blue), tint=0.01)
         return gradient((0.3, wall), (1, floor)).expand(frames, 3, SIZE, SIZE)
     return draw
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import comfy.clip_model
 import comfy.ldm.models.autoencoder
@@ -139,11 +140,10 @@ def new_text_model(seed: int) -> TinyTextModel:
 
 def _initialise(module: nn.Module, seed: int) -> None:
     """Give every layer torch's own initial values; the host's operations leave them unset."""
-    reset = {nn.Linear: nn.Linear, nn.Conv2d: nn.Conv2d, nn.Embedding: nn.Embedding,
-             nn.GroupNorm: nn.GroupNorm, nn.LayerNorm: nn.LayerNorm}
+    kinds: tuple[Any, ...] = (nn.Linear, nn.Conv2d, nn.Embedding, nn.GroupNorm, nn.LayerNorm)
     with seeded(seed):
         for layer in module.modules():
-            for kind in reset:
+            for kind in kinds:
                 if isinstance(layer, kind):
                     kind.reset_parameters(layer)
 

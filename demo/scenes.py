@@ -219,13 +219,13 @@ def extent(index: int, turn: float, flip: bool, stretch: float) -> tuple[Tensor,
     """Return what a subject spans at scale 1, as boxes around the middle: all phases together, and one on average."""
     small = F.max_pool2d(sprites()[index, :, 3:], 2).squeeze(1) > 0.15
     axis = torch.arange(CELL // 2) * 2.0 + 1 - CELL / 2
-    boxes = []
+    found = []
     for phase in small:
         rows, columns = phase.nonzero(as_tuple=True)
         points = torch.stack([axis[columns] * (-1 if flip else 1) / stretch, axis[rows] * stretch])
         points = _rotation(turn) @ points
-        boxes.append(torch.cat([points.min(1).values - 1, points.max(1).values + 1]))
-    boxes = torch.stack(boxes)
+        found.append(torch.cat([points.min(1).values - 1, points.max(1).values + 1]))
+    boxes = torch.stack(found)
     return torch.cat([boxes[:, :2].min(0).values, boxes[:, 2:].max(0).values]), boxes.mean(0)
 
 

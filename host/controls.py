@@ -103,11 +103,12 @@ def strength_in(call: Tensor, strength: float, controls: Iterable[StrengthContro
         call: The call's input, (b f) 4 h w.
         strength: What the controls' factors multiply.
     """
+    product: float | Tensor = strength
     for control in controls:
         factor = control.factor(call, num_frames, options)
         if factor is not None:
-            strength = strength * factor
-    if not isinstance(strength, Tensor):
-        return strength
+            product = product * factor
+    if not isinstance(product, Tensor):
+        return product
     # The number 0 lets a site do nothing at all.
-    return strength.to(call.device) if strength.any() else 0.0
+    return product.to(call.device) if product.any() else 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import comfy.supported_models
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
@@ -34,9 +36,9 @@ def check_fit(model: ModelPatcher, name: str, family: str, network: MotionModule
     # Stable Diffusion 2 and Stable Video Diffusion have the same channels, but learned other features.
     if known in comfy.supported_models.models and not issubclass(known, comfy.supported_models.SD15):
         raise ValueError(f"{refusal}it was made for Stable Diffusion 1.5, the MODEL is {known.__name__}{advice}")
-    levels, found = len(network.config.channels), len(unet.input_blocks) / INPUT_BLOCKS_PER_LEVEL
-    if levels != found:
-        raise ValueError(f"{refusal}it has {levels} levels, the UNet has {found:g}{advice}")
+    levels, of_unet = len(network.config.channels), len(unet.input_blocks) / INPUT_BLOCKS_PER_LEVEL
+    if levels != of_unet:
+        raise ValueError(f"{refusal}it has {levels} levels, the UNet has {of_unet:g}{advice}")
     blocks = _blocks(unet)
     for block, site in network.sites().items():
         expected, found = site.norm.num_channels, _channels(blocks[block])
@@ -45,15 +47,15 @@ def check_fit(model: ModelPatcher, name: str, family: str, network: MotionModule
                              f"the UNet has {found}{advice}")
 
 
-def _blocks(unet: UNetModel) -> dict[Block, nn.Module]:
+def _blocks(unet: UNetModel) -> dict[Block, Iterable[nn.Module]]:
     named = {("input", i): block for i, block in enumerate(unet.input_blocks)}
-    named["middle", 0] = unet.middle_block
+    named["middle", 0] = unet.middle_block or ()
     return named | {("output", i): block for i, block in enumerate(unet.output_blocks)}
 
 
-def _channels(block) -> int | None:
+def _channels(block: Iterable[nn.Module]) -> int | None:
     """Return the channels that a UNet block's resnet puts out."""
-    return next((layer.out_channels for layer in block or () if isinstance(layer, ResBlock)), None)
+    return next((layer.out_channels for layer in block if isinstance(layer, ResBlock)), None)
 
 
 def bare_blocks(unet: UNetModel) -> frozenset[Block]:

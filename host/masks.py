@@ -36,7 +36,7 @@ def check_noise_masks(masks: Tensor | None, num_frames: int) -> None:
         ValueError: They start over, and not as masks do that are made so.
     """
     count = starts_over_after(masks)
-    if count is not None and not _is_made_so(masks, count):
+    if masks is not None and count is not None and not _is_made_so(masks, count):
         raise ValueError(f"the video has {num_frames} frames, but its noise masks start over after {count}: the latent "
                          f"was given {count} masks. {ADVICE}. Masks that repeat on purpose pass where one of them "
                          "differs a little from its first copy")

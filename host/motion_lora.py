@@ -58,5 +58,5 @@ def _digest(found: Iterable[Change]) -> str:
         pair = change.pair
         digest.update(repr((change.key, change.first_row, pair.scale, pair.up.dtype, pair.down.dtype)).encode())
         for weight in (pair.up, pair.down):
-            digest.update(weight.contiguous().view(torch.uint8).numpy())
+            digest.update(weight.contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()

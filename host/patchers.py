@@ -7,6 +7,7 @@ differ, and a MODEL has each of them once, by a name that says what the weights 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import comfy.lora
 import comfy.model_management
@@ -104,8 +105,8 @@ def attach(model: ModelPatcher, key: str, patcher: ModelPatcher) -> str:
     return name
 
 
-def attached(model: ModelPatcher, name: str) -> nn.Module:
-    """Return the network that was attached to a MODEL, by the name of its weights.
+def attached(model: ModelPatcher, name: str) -> Any:
+    """Return the network that was attached to a MODEL, of whatever class it is, by the name of its weights.
 
     Raises:
         RuntimeError: Another pack has taken it away.

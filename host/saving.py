@@ -6,6 +6,8 @@ from pathlib import Path
 
 import folder_paths
 import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
 
 from ..motion.files import write_motion_file
 from .motion import LoadedMotion
@@ -27,7 +29,11 @@ def save_motion(motion: LoadedMotion, filename_prefix: str) -> Path:
 def write_motion(motion: LoadedMotion, path: Path, dtype: torch.dtype | None = None) -> None:
     """Write a motion module, with its image encoder if it has one, in the precision it has or in another."""
     dtype = dtype or next(motion.patcher.model.parameters()).dtype
-    weights, encoder = ({key: weight.to(dtype) for key, weight in weights_of(patcher).items()} if patcher else None
-                        for patcher in (motion.patcher, motion.encoder))
+    weights = _weights(motion.patcher, dtype)
+    encoder = _weights(motion.encoder, dtype) if motion.encoder else None
     write_motion_file(path, weights, motion.family, motion.schedule, motion.config, encoder,
                       positions_of(motion.patcher.model))
+
+
+def _weights(patcher: ModelPatcher, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {key: weight.to(dtype) for key, weight in weights_of(patcher).items()}

@@ -23,7 +23,9 @@ def sites_of(networks: list[MotionModule], strengths: list[float | Tensor], inse
     sites: dict[Block, list[AfterBlock]] = {}
     for network, strength, insert in zip(networks, strengths, inserts, strict=True):
         acts = isinstance(strength, Tensor) or strength != 0
-        own = {block: _Site(site, strength) for block, site in network.sites().items()} if acts else {}
+        own: dict[Block, AfterBlock] = {}
+        if acts:
+            own = {block: _Site(site, strength) for block, site in network.sites().items()}
         for block, call in (*insert.items(), *own.items()):
             sites.setdefault(block, []).append(call)
     return sites

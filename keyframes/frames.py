@@ -33,7 +33,7 @@ class Frame:
         if self.of_last:
             # Half a frame goes to the later one.
             return int(self.share * (num_frames - 1) + Fraction(1, 2))
-        if (self.offset, self.share) == (0, 1):
+        if self.offset == 0 and self.share == 1:
             return num_frames - 1
         return int(self.share * num_frames // 1) + self.offset
 

@@ -73,9 +73,9 @@ def _check_value(text: str, start: int, end: int, quoted: bool) -> None:
 def _check_words(text: str, start: int, end: int, where: str = "") -> None:
     """Check that a part of a text has nothing that other tools read in another way than as words."""
     part = text[start:end]
-    for found in BACK_TICKS.finditer(part):
-        if _is_formula(found[1]):
-            _refuse(text, start + found.start(), where, "a formula or value in back-ticks", "It is not computed here: "
+    for ticked in BACK_TICKS.finditer(part):
+        if _is_formula(ticked[1]):
+            _refuse(text, start + ticked.start(), where, "a formula or value in back-ticks", "It is not computed here: "
                     "write the number itself, and a key frame for each change")
     if found := OPTION.search(part):
         _refuse(text, start + found.start(), where, f"the option {found[0]}",

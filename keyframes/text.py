@@ -111,11 +111,10 @@ def read(text: str, shared_lines: bool = False) -> Schedule:
     start, end, in_braces = _within_braces(text)
     head = _head(text, start) if shared_lines and not in_braces else (start, start)
     tail = (end, end)
-    # Cut at the end only, so that places stay the same.
-    body = text[:end]
+    body = text[:end]  # cut at the end only, so that places stay the same
     found: dict[Frame, Entry] = {}
     last: Entry | None = None
-    place = BETWEEN_ENTRIES.match(body, head[1]).end()
+    place = _past(BETWEEN_ENTRIES, body, head[1])
     while place < len(body):
         if shared_lines and not in_braces and last and _is_tail(body, place, last):
             tail = (place, end)
@@ -124,10 +123,16 @@ def read(text: str, shared_lines: bool = False) -> Schedule:
         if last.when in found:
             raise _twice(text, last.place, last.written, found[last.when].place)
         found[last.when] = last
-        place = BETWEEN_ENTRIES.match(body, place).end()
+        place = _past(BETWEEN_ENTRIES, body, place)
     if not found:
         raise KeyFrameError(f"there are no key frames. Expected entries such as '{EXAMPLE}'")
     return Schedule(text, tuple(found.values()), head, tail)
+
+
+def _past(pattern: re.Pattern[str], text: str, place: int = 0) -> int:
+    """Return where what the pattern takes at a place ends; the place itself where that is nothing."""
+    found = pattern.match(text, place)
+    return found.end() if found else place
 
 
 def _twice(text: str, place: int, frame: int | str, first: int) -> KeyFrameError:
@@ -136,8 +141,8 @@ def _twice(text: str, place: int, frame: int | str, first: int) -> KeyFrameError
 
 def _within_braces(text: str) -> tuple[int, int, bool]:
     """Return where the entries begin and end, and whether they stand in braces, as JSON has them."""
-    start = BETWEEN_ENTRIES.match(text).end()
-    inside = BETWEEN_ENTRIES.match(text, start + 1).end()
+    start = _past(BETWEEN_ENTRIES, text)
+    inside = _past(BETWEEN_ENTRIES, text, start + 1)
     if text[start:start + 1] != "{" or not (text[inside:inside + 1] in ("", "}") or NEXT_ENTRY.match(text, inside)):
         return start, len(text), False
     end = len(text.rstrip(" \t\r\n,;"))
@@ -160,10 +165,9 @@ def _is_tail(text: str, place: int, last: Entry) -> bool:
     line = text.rfind("\n", 0, place) + 1
     if line <= last.place or text[line:place].strip(" \t\r,，") or LINE_ENTRY.search(text, line):
         return False
-    indented = BLANK.match(text, line).end() - line > last.place - (text.rfind("\n", 0, last.place) + 1)
+    indented = _past(BLANK, text, line) - line > last.place - (text.rfind("\n", 0, last.place) + 1)
     if not last.quoted and (indented or text[slice(*last.span)].rstrip().endswith((",", "，"))):
-        # As likely the rest of the last value, and so an error.
-        return False
+        return False  # as likely the rest of the last value, and so an error
     _check_shared(text, place, len(text))
     return True
 
@@ -175,7 +179,7 @@ def _check_shared(text: str, start: int, end: int) -> None:
         written = place + len(line) - len(line.lstrip())
         if bare := NEXT_NUMBER.match(text, place):
             raise error(text, bare.end(), f"expected a colon after the frame number {bare['number']}, got "
-                                          f"{glimpse(text, BLANK.match(text, bare.end()).end())}")
+                                          f"{glimpse(text, _past(BLANK, text, bare.end()))}")
         if line.lstrip().startswith(("#", "//")):
             raise error(text, written, f"expected a prompt, got {glimpse(text, written)}. Comments are not read")
         for comma in re.finditer("[,，]", line):
@@ -188,15 +192,15 @@ def _check_shared(text: str, start: int, end: int) -> None:
 def _entry(text: str, start: int, in_braces: bool) -> tuple[Entry, int]:
     """Return the entry that begins at a place, and where it ends."""
     frame = FRAME.match(text, start)
-    number = frame and next(part for part in frame.groups() if part is not None).strip()
+    number = next(part for part in frame.groups() if part is not None).strip() if frame else ""
     when = read_frame(number) if number else None
-    if when is None:
+    if frame is None or when is None:
         raise error(text, start, f"expected a frame number and a colon, such as '0:', got {glimpse(text, start)}. "
-                                 f"{_hint(number or '')}")
-    colon = BLANK.match(text, frame.end()).end()
+                                 f"{_hint(number)}")
+    colon = _past(BLANK, text, frame.end())
     if not (sign := COLON.match(text, frame.end())):
         raise error(text, colon, f"expected a colon after the frame number {number}, got {glimpse(text, colon)}")
-    first = BLANK.match(text, sign.end()).end()
+    first = _past(BLANK, text, sign.end())
     quoted = _quoted(text, first, in_braces)
     value, end = quoted or _plain(text, first)
     if not value and quoted is None:
@@ -227,7 +231,7 @@ def _quoted(text: str, start: int, in_braces: bool) -> tuple[str, int] | None:
             return None
     if end is None:
         raise error(text, start, "this quote is never closed. Expected another one after the value")
-    after = BLANK.match(text, end).end()
+    after = _past(BLANK, text, end)
     if text[after:after + 1] not in ("", ",", "，", "\n", "\r"):
         raise error(text, after, f"expected a comma or a new line after the closing quote, got {glimpse(text, after)}")
     value = text[start + 1:end - 1]
@@ -242,7 +246,7 @@ def _closing(text: str, start: int, opening: str) -> int | None:
     A single quote is an apostrophe unless the value could end there.
     """
     for found in re.compile(f"[{CLOSING[opening]}]").finditer(text, start + 1):
-        after = BLANK.match(text, found.end()).end()
+        after = _past(BLANK, text, found.end())
         ends = text[after:after + 1] in ("", "\n", "\r") or (
             text[after] in ",，" and (NEXT_ENTRY.match(text, after + 1) or not rest_of_line(text, after + 1).strip()))
         if ends or opening not in SINGLE:
@@ -255,8 +259,7 @@ def _closing(text: str, start: int, opening: str) -> int | None:
 def _json(quoted: str) -> str:
     try:
         return json.loads(quoted, strict=False)
-    except ValueError:
-        # Such as \( of a prompt, which other packs take as it is.
+    except ValueError:  # such as \( of a prompt, which other packs take as it is
         return quoted[1:-1].replace('\\"', '"')
 
 
@@ -284,7 +287,7 @@ def _plain(text: str, start: int) -> tuple[str, int]:
 
 def _entry_follows(text: str, place: int, opened: list[int]) -> bool:
     """Say whether the text after a comma is another entry; `opened` are the parentheses that are open there."""
-    number = BLANK.match(text, place).end()
+    number = _past(BLANK, text, place)
     if NEXT_ENTRY.match(text, place):
         if opened:
             raise error(text, number, f"a frame number within the parenthesis of {position(text, opened[-1])}. Close "

@@ -14,6 +14,12 @@ FLOATS = {getattr(torch, name) for name in (
     "float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")}
 """Types that weights are stored in. Others are floating-point too, but have no value between powers of two."""
 
+MOST_FRAMES = 1024
+"""Frames of the longest position tables that are made; every attention has one, 150 KB a frame in all."""
+
+WIDEST = 8192
+"""Channels of the widest level; Stable Diffusion 1.5 has 1280."""
+
 
 def check_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, Size], what: str) -> None:
     """Check that the tensors are those of the shapes, each of a floating-point type.

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Size, Tensor
 
 from ..storage.atomic import replacing
-from .checks import FLOATS, check_finite, check_shapes
+from .checks import MOST_FRAMES, WIDEST, check_finite, check_shapes
 from .containers import join_names, read_tensors
 from .errors import AGAIN, MotionFileError, short, some
 from .formats import (
@@ -33,7 +33,8 @@ from .formats import (
     strip_prefixes,
 )
 from .image_encoder import ImageEncoder
-from .module import MotionConfig, MotionModule, sinusoid
+from .module import MotionConfig, MotionModule
+from .position_tables import read_table, tables_of_sites, unusual_tables
 
 __all__ = ["MotionFile", "MotionFileError", "read_motion_file", "write_motion_file"]
 
@@ -46,17 +47,8 @@ HEADS = 8
 COMPUTED_FRAMES = 64
 """Frames that a module without position tables knows: AnimateLCM's."""
 
-MOST_FRAMES = 1024
-"""Frames of the longest position tables that are made; every attention has one, 150 KB a frame in all."""
-
-WIDEST = 8192
-"""Channels of the widest level; Stable Diffusion 1.5 has 1280."""
-
 METADATA = "animatelcm."
 """Prefix of what we write into a safetensors file's metadata: family, schedule, heads, max_frames, mid_block."""
-
-SAME_POSITION = 4e-3
-"""Tables closer than this to the sinusoid are the sinusoid: half precision, bfloat16 included, rounds less."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +112,7 @@ def write_motion_file(
     """
     path = Path(path)
     try:
-        tensors = _to_file(weights, config) | _site_tables(weights, position_encoding or {}, config)
+        tensors = _to_file(weights, config) | tables_of_sites(weights, position_encoding or {}, config)
         encoder = {IMAGE_ENCODER + key: tensor for key, tensor in (image_encoder or {}).items()}
         _check_encoder(encoder, config)
         tensors |= encoder
@@ -141,12 +133,12 @@ def _read(path: Path) -> MotionFile:
     layout = _recognise({key: tensor.shape for key, tensor in tensors.items()})
     image_encoder = {key: tensor for key, tensor in tensors.items() if key.startswith(IMAGE_ENCODER)}
     temporal = {key: tensor for key, tensor in tensors.items() if SITE.fullmatch(key)}
-    tables = {key: _table(key, temporal.pop(key)) for key in list(temporal) if POSITIONS.search(key)}
+    tables = {key: read_table(key, temporal.pop(key)) for key in list(temporal) if POSITIONS.search(key)}
     signature = Signature(
         layout=layout,
         mid_block=any(key.startswith("mid_block.") for key in temporal),
         image_encoder=bool(image_encoder),
-        position_name=next((POSITIONS.search(key)[1] for key in tables), None),
+        position_name=next((found[1] for found in map(POSITIONS.search, tables) if found), None),
         frames=min((len(table) for table in tables.values()), default=None),
         file_name=path.name.lower(),
     )
@@ -164,7 +156,7 @@ def _read(path: Path) -> MotionFile:
         config=config,
         weights=_from_file(temporal, layout, config),
         image_encoder={key.removeprefix(IMAGE_ENCODER): tensor for key, tensor in image_encoder.items()} or None,
-        position_encoding=_unusual_positions(tables, config),
+        position_encoding=unusual_tables(tables, config),
         metadata=metadata,
     )
 
@@ -251,7 +243,7 @@ def _to_file(weights: Mapping[str, Tensor], config: MotionConfig) -> dict[str, T
     """Return the tensors of a file, with AnimateDiff's keys, from MotionModule's state dict."""
     if differing := weights.keys() ^ _module_shapes(config).keys():
         raise MotionFileError(f"differs from {config} in {len(differing)} keys, such as {some(sorted(differing))}.")
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for key, weight in weights.items():
         file_keys = ANIMATEDIFF.file_keys(key)
         # safetensors wants memory of its own for every tensor, which the parts of one do not have
@@ -263,7 +255,7 @@ def _to_file(weights: Mapping[str, Tensor], config: MotionConfig) -> dict[str, T
 
 def _check(temporal: Mapping[str, Tensor], layout: Layout, config: MotionConfig) -> None:
     """Raise unless a file's temporal tensors are those that the configuration asks for."""
-    shapes = {}
+    shapes: dict[str, Size] = {}
     for key, shape in _module_shapes(config).items():
         file_keys = layout.file_keys(key)
         shapes |= dict.fromkeys(file_keys, Size((shape[0] // len(file_keys), *shape[1:])))
@@ -277,47 +269,3 @@ def _check_encoder(image_encoder: Mapping[str, Tensor], config: MotionConfig) ->
             weights = ImageEncoder(config.channels).state_dict()
         shapes = {IMAGE_ENCODER + key: tensor.shape for key, tensor in weights.items()}
         check_shapes(image_encoder, shapes, "motion module with an image encoder")
-
-
-def _table(key: str, tensor: Tensor) -> Tensor:
-    """Return a position table (frames, c), which files store with an axis of length one before these."""
-    if (tensor.ndim != 3 or len(tensor) != 1 or not tensor.numel() or tensor.dtype not in FLOATS
-            or tensor.shape[1] > MOST_FRAMES or tensor.shape[2] > WIDEST):
-        raise MotionFileError(f"is a motion module with a wrong position table: {short(key)} has the shape "
-                              f"{tuple(tensor.shape)} ({tensor.dtype}), expected (1, frames, channels) with at most "
-                              f"{MOST_FRAMES} frames. {AGAIN}")
-    return tensor[0]
-
-
-def _unusual_positions(tables: Mapping[str, Tensor], config: MotionConfig) -> dict[int, Tensor] | None:
-    """Return the tables, by width, of the widths where they are not the sinusoid."""
-    unusual = {}
-    for channels in {table.shape[1] for table in tables.values()}:
-        same_width = {key: table.float() for key, table in tables.items() if table.shape[1] == channels}
-        first, one = next(iter(same_width.items()))
-        if channels not in config.channels:
-            raise MotionFileError(f"is a motion module with a wrong position table: {short(first)} is for {channels} "
-                                  f"channels, expected one of {config.channels}. {AGAIN}")
-        if all((table - sinusoid(*table.shape)).abs().max() <= SAME_POSITION for table in same_width.values()):
-            continue
-        if other := next((key for key, table in same_width.items() if not torch.equal(table, one)), None):
-            raise MotionFileError(f"has different position tables at sites of {channels} channels, {short(first)} "
-                                  f"and {short(other)}. Expected one table for all sites of a width.")
-        if len(one) < config.max_frames:
-            raise MotionFileError(f"has a position table of {len(one)} frames, {short(first)}, but its metadata "
-                                  f"promise {config.max_frames}. {AGAIN}")
-        unusual[channels] = tables[first][:config.max_frames]
-    return unusual or None
-
-
-def _site_tables(
-    weights: Mapping[str, Tensor], tables: Mapping[int, Tensor], config: MotionConfig
-) -> dict[str, Tensor]:
-    """Return the position tables under AnimateDiff's keys, one for each attention of their widths."""
-    for channels, table in tables.items():
-        if channels not in config.channels or table.shape != (config.max_frames, channels):
-            raise MotionFileError(f"has a position table of the shape {tuple(table.shape)} for {channels} channels, "
-                                  f"expected {config.max_frames} frames by one of {config.channels}.")
-    attentions = {ANIMATEDIFF.file_keys(key)[0].removesuffix(".to_out.0.weight"): len(weight)
-                  for key, weight in weights.items() if key.endswith(".to_out.weight")}
-    return {f"{key}.pos_encoder.pe": tables[c][None].clone() for key, c in attentions.items() if c in tables}

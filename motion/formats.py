@@ -33,13 +33,16 @@ class Layout:
 
     def file_keys(self, key: str) -> list[str]:
         """Return the file's keys for a key of MotionModule's state dict."""
-        site, rest = SITE.fullmatch(key).groups()
+        if (found := SITE.fullmatch(key)) is None:
+            raise KeyError(key)
+        site, rest = found.groups()
         layer, _, kind = rest.rpartition(".")
         return [f"{site}.{name}.{kind}" for name in self.layers[layer]]
 
 
 def _layout(name: str, root: str, attention: str, attention_norm: str, ff_norm: str, first: int) -> Layout:
     block = f"{root}transformer_blocks.0."
+    layers: dict[str, tuple[str, ...]]
     layers = {"norm": (f"{root}norm",), "proj_in": (f"{root}proj_in",), "proj_out": (f"{root}proj_out",),
               "ff_norm": (block + ff_norm,), "ff_in": (f"{block}ff.net.0.proj",), "ff_out": (f"{block}ff.net.2",)}
     for i in range(2):
@@ -134,6 +137,10 @@ def _is_v2(file: Signature) -> bool:
     return file.mid_block or "mm_sd_v15_v2" in file.file_name
 
 
+def _is_v1(file: Signature) -> bool:
+    return file.frames is not None and file.frames <= 24
+
+
 FEW = "{steps} steps, cfg 1, sampler lcm, scheduler simple"
 MANY = "25 steps, cfg 7.5, any sampler"
 ANIMATELCM_FRAMES = 64
@@ -147,7 +154,7 @@ FAMILIES = (
     Family("LongAnimateDiff", "AnimateDiff", MANY, _is_long),
     Family("AnimateLCM text-to-video", "AnimateLCM text-to-video", FEW, _is_animatelcm, True),
     Family("AnimateDiff v2", "AnimateDiff", MANY, _is_v2, True),
-    Family("AnimateDiff v1", "AnimateDiff", MANY, lambda file: file.frames <= 24),
+    Family("AnimateDiff v1", "AnimateDiff", MANY, _is_v1),
     Family("AnimateDiff v3", "AnimateDiff", MANY, lambda file: True),
 )
 COMMON_STEPS = 4

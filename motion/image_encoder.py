@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -26,10 +28,10 @@ class ImageEncoder(nn.Module):
         ops: The layer classes: torch.nn, or the host's operations, which cast weights as they are used.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (320, 640, 1280, 1280), ops=nn, dtype: torch.dtype | None = None,
-                 device=None) -> None:
+    def __init__(self, channels: tuple[int, ...] = (320, 640, 1280, 1280), ops: Any = nn,
+                 dtype: torch.dtype | None = None, device: torch.device | None = None) -> None:
         super().__init__()
-        at = {"dtype": dtype, "device": device}
+        at: dict[str, Any] = {"dtype": dtype, "device": device}
         self.conv_in = ops.Conv2d(LATENT_CHANNELS, channels[0], 3, padding=1, **at)
         self.body = nn.ModuleList()
         for before, after in zip((channels[0], *channels[:-1]), channels, strict=True):
@@ -62,9 +64,10 @@ class ImageEncoder(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions with a ReLU between them, around which the input goes unchanged."""
 
-    def __init__(self, before: int, after: int, ops=nn, dtype=None, device=None) -> None:
+    def __init__(self, before: int, after: int, ops: Any = nn, dtype: torch.dtype | None = None,
+                 device: torch.device | None = None) -> None:
         super().__init__()
-        at = {"dtype": dtype, "device": device}
+        at: dict[str, Any] = {"dtype": dtype, "device": device}
         self.in_conv = ops.Conv2d(before, after, 1, **at) if before != after else None
         self.block1 = ops.Conv2d(after, after, 3, padding=1, **at)
         self.block2 = ops.Conv2d(after, after, 1, **at)

@@ -163,7 +163,7 @@ def _pairs(tensors: Mapping[str, Tensor], scales: Scales) -> dict[str, Pair]:
     layers: dict[str, dict[str, Tensor]] = {}
     unknown = []
     for key, tensor in tensors.items():
-        bare = key[PREFIXES.match(key).end():]
+        bare = PREFIXES.sub("", key, count=1)
         match = next(filter(None, (kind.fullmatch(bare) for kind in KINDS)), None)
         if match is None or not re.search(TEMPORAL_KEY, bare) or len(key) > LONGEST_NAME:
             unknown.append(key)

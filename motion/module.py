@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +51,8 @@ class MotionModule(nn.Module):
     `ops` gives the layer classes: torch.nn, or the host's operations, which cast weights as they are used.
     """
 
-    def __init__(self, config: MotionConfig, ops=nn, dtype: torch.dtype | None = None, device=None) -> None:
+    def __init__(self, config: MotionConfig, ops: Any = nn, dtype: torch.dtype | None = None,
+                 device: torch.device | None = None) -> None:
         super().__init__()
         self.config = config
 
@@ -88,11 +91,16 @@ class MotionModule(nn.Module):
     def sites(self) -> dict[tuple[str, int], TemporalTransformer]:
         """Return every site by the UNet block that it follows, in the host's names: ("input", 1), ("middle", 0), ..."""
         found = {("input", (DOWN_SITES + 1) * b + j + 1): site
-                 for b, level in enumerate(self.down_blocks) for j, site in enumerate(level.motion_modules)}
+                 for b, level in enumerate(self.down_blocks) for j, site in enumerate(_sites(level))}
         if self.mid_block is not None:
-            found["middle", 0] = self.mid_block.motion_modules[0]
+            found["middle", 0] = next(_sites(self.mid_block))
         return found | {("output", UP_SITES * b + j): site
-                        for b, level in enumerate(self.up_blocks) for j, site in enumerate(level.motion_modules)}
+                        for b, level in enumerate(self.up_blocks) for j, site in enumerate(_sites(level))}
+
+
+def _sites(level: nn.Module) -> Iterator[TemporalTransformer]:
+    # ModuleList does not say what it holds.
+    return iter(cast("Iterable[TemporalTransformer]", level.motion_modules))
 
 
 class TemporalTransformer(nn.Module):
@@ -101,9 +109,10 @@ class TemporalTransformer(nn.Module):
     With `proj_out` at zero it is the identity, which is how training starts (`reset_output`).
     """
 
-    def __init__(self, channels: int, heads: int, max_frames: int, ops=nn, dtype=None, device=None) -> None:
+    def __init__(self, channels: int, heads: int, max_frames: int, ops: Any = nn,
+                 dtype: torch.dtype | None = None, device: torch.device | None = None) -> None:
         super().__init__()
-        at = {"dtype": dtype, "device": device}
+        at: dict[str, Any] = {"dtype": dtype, "device": device}
         self.norm = ops.GroupNorm(32, channels, eps=1e-6, **at)
         self.proj_in = ops.Linear(channels, channels, **at)
         self.attentions = nn.ModuleList(TemporalAttention(channels, heads, max_frames, ops, **at) for _ in range(2))
@@ -141,7 +150,8 @@ class TemporalTransformer(nn.Module):
 
     def _rows_in_parts(self, h: Tensor) -> Tensor:
         """Run `rows` on few enough rows at a time to keep its widest layer small; overwrites `h` without autograd."""
-        parts = h.split(rows_at_once(*h.shape[1:], h.element_size(), h.device.type))
+        _, frames, channels = h.shape
+        parts = h.split(rows_at_once(frames, channels, h.element_size(), h.device.type))
         if torch.is_grad_enabled():
             return torch.cat([self.rows(part) for part in parts])
         for part in parts:
@@ -161,7 +171,11 @@ class TemporalTransformer(nn.Module):
 class TemporalAttention(nn.Module):
     """Self-attention over time, with sinusoidal positions."""
 
-    def __init__(self, channels: int, heads: int, max_frames: int, ops=nn, dtype=None, device=None) -> None:
+    positions: Tensor
+    """Position table, (max_frames, channels)."""
+
+    def __init__(self, channels: int, heads: int, max_frames: int, ops: Any = nn,
+                 dtype: torch.dtype | None = None, device: torch.device | None = None) -> None:
         super().__init__()
         self.heads = heads
         self.norm = ops.LayerNorm(channels, dtype=dtype, device=device)

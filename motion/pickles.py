@@ -11,7 +11,7 @@ import pickle
 import pickletools
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -100,7 +100,7 @@ def _check_old_format(path: Path) -> None:
     with path.open("rb") as file:
         data = io.BytesIO(file.read(LARGEST_PICKLE + 1))
     for _ in range(PICKLES_OF_OLD_FORMAT):
-        if data.getbuffer()[data.tell():data.tell() + 1] != b"\x80":
+        if bytes(data.getbuffer()[data.tell():data.tell() + 1]) != b"\x80":
             return
         _check_calls(data)
 
@@ -110,7 +110,7 @@ def _check_calls(data: io.BytesIO) -> None:
     allowed = set(map(_name_of, torch.serialization.get_safe_globals()))
     try:
         for operation, argument, _ in pickletools.genops(data):
-            name = argument.replace(" ", ".") if operation.name in ("GLOBAL", "INST") else None
+            name = argument.replace(" ", ".") if argument and operation.name in ("GLOBAL", "INST") else None
             if name and not (PLAIN.fullmatch(name) or name in allowed or _is_type_of_numbers(name)):
                 raise _refused(name)
     except ValueError as error:
@@ -119,7 +119,7 @@ def _check_calls(data: io.BytesIO) -> None:
         raise MotionFileError(f"names its tensors in a pickle of more than {LARGEST_PICKLE} bytes. {AGAIN}") from error
 
 
-def _name_of(known: object) -> str:
+def _name_of(known: Callable | tuple[Callable, str]) -> str:
     """Return how a pickle names what the host allows in addition."""
     if isinstance(known, tuple):
         return known[1]

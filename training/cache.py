@@ -150,8 +150,10 @@ def _missing_clips(clips: CachedClips, item: Item) -> Iterator[tuple[Path, Tenso
 
 def _missing_hints(clips: CachedClips, item: Item) -> Iterator[tuple[Path, Tensor]]:
     """Yield the hints of a file's clips that are not in the cache yet: cut as the clips are, and not tinted."""
+    if item.hint is None:
+        return
     settings = replace(clips.clip_settings, colour=0.0)
-    for view in range(clips.settings.views if item.hint is not None else 0):
+    for view in range(clips.settings.views):
         path = clips.hint_path(item, view)
         if not _is_there(path):
             yield path, read_clip(item.hint, item.num_frames, settings, item.seed(view, clips.settings.seed))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import torch
@@ -153,7 +154,7 @@ def decode(path: Path, indices: Sequence[int]) -> Iterator[Tensor]:
         DataError: The file breaks off before.
     """
     wanted = iter(indices)
-    next_one = next(wanted)
+    next_one: int | None = next(wanted)
     number = -1
     with _opened(path) as container:
         for number, frame in enumerate(container.decode(video=0)):
@@ -197,7 +198,8 @@ def cover_size(height: int, width: int, least_height: int, least_width: int) -> 
 
 def cover(frame: Tensor, height: int, width: int) -> Tensor:
     """Scale a frame (3, h, w) in uint8 until it just covers height and width, to values 0 to 1."""
-    size = cover_size(*frame.shape[1:], height, width)
+    _, own_height, own_width = frame.shape
+    size = cover_size(own_height, own_width, height, width)
     scaled = F.interpolate(frame.unsqueeze(0).float() / 255, size, mode="bicubic", antialias=True)
     return scaled.squeeze(0).clamp(0, 1)
 
@@ -210,7 +212,7 @@ def augment(clip: Tensor, settings: ClipSettings, seed: int) -> Tensor:
     from kornia import augmentation
 
     size = (settings.height, settings.width)
-    steps = [augmentation.RandomCrop(size) if settings.crop == "random" else augmentation.CenterCrop(size)]
+    steps: list[Any] = [augmentation.RandomCrop(size) if settings.crop == "random" else augmentation.CenterCrop(size)]
     if settings.flip:
         steps.append(augmentation.RandomHorizontalFlip(p=settings.flip))
     if settings.colour:

@@ -195,12 +195,13 @@ def _tiny() -> dict[str, TrainingConfig]:
     guidance = DistillationConfig(w_min=1.0, w_max=3.0)
     image = LoopConfig(steps=400, learning_rate=1e-3, warmup=20, save_every=100)
     motion = LoopConfig(steps=400, learning_rate=3e-4, warmup=20, save_every=100)
-    small = {"lora": LoRAConfig(rank=16, alpha=16.0), "width": 128, "height": 128, "gradient_checkpointing": False}
-    return {
-        "image": TrainingConfig("image", image, guidance, batch=8, num_frames=1, **small),
-        "motion": TrainingConfig("motion", motion, guidance, batch=1, **small),
-        "adapt": TrainingConfig("adapt", replace(motion, learning_rate=1e-3), guidance, batch=1, **small),
-    }
+    stages = (
+        TrainingConfig("image", image, guidance, batch=8, num_frames=1),
+        TrainingConfig("motion", motion, guidance, batch=1),
+        TrainingConfig("adapt", replace(motion, learning_rate=1e-3), guidance, batch=1),
+    )
+    return {config.stage: replace(config, lora=LoRAConfig(rank=16, alpha=16.0), width=128, height=128,
+                                  gradient_checkpointing=False) for config in stages}
 
 
 PRESETS: dict[str, dict[str, TrainingConfig]] = {

@@ -118,7 +118,7 @@ def _unsaid(source: str) -> Iterator[tokenize.TokenInfo]:
 
 def settings(config: Any, prefix: str = "") -> dict[str, Any]:
     """Return the fields of a dataclass, and of those within it, by their names."""
-    found = {}
+    found: dict[str, Any] = {}
     for field in fields(config):
         value = getattr(config, field.name)
         if is_dataclass(value):

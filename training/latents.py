@@ -84,7 +84,7 @@ class LatentSource:
 
     def _sizes(self) -> dict[tuple[int, ...], list[int]]:
         """Return which items there are of each size."""
-        sizes = defaultdict(list)
+        sizes: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, clip in enumerate(self.latents):
             sizes[clip.shape[1:]].append(index)
         return sizes

@@ -116,5 +116,3 @@ def _last(checkpoint: Path | None) -> str:
     if checkpoint is None or not checkpoint.exists():
         return "there is no checkpoint yet"
     return f"the last good checkpoint is {checkpoint}"
-
-

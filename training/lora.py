@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +27,12 @@ class LoRALayer(nn.Module):
         super().__init__()
         self.layer, self.scale = layer, config.alpha / config.rank
         # Drawn on the CPU, so that a seed means the same on every device.
-        at = {"device": "cpu", "dtype": torch.float32}
+        at: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}
+        self.down: nn.Linear | nn.Conv2d
+        self.up: nn.Linear | nn.Conv2d
         if isinstance(layer, nn.Conv2d):
-            self.down = nn.Conv2d(layer.in_channels, config.rank, layer.kernel_size, layer.stride, layer.padding,
-                                  bias=False, **at)
+            shape: dict[str, Any] = {"kernel_size": layer.kernel_size, "stride": layer.stride, "padding": layer.padding}
+            self.down = nn.Conv2d(layer.in_channels, config.rank, bias=False, **shape, **at)
             self.up = nn.Conv2d(config.rank, layer.out_channels, 1, bias=False, **at)
         else:
             self.down = nn.Linear(layer.in_features, config.rank, bias=False, **at)
@@ -71,7 +74,7 @@ def replace_layers(network: nn.Module, chosen: Iterable[str], config: LoRAConfig
     layers = {}
     with seeded(seed):
         for name in chosen:
-            layers[name] = LoRALayer(network.get_submodule(name), config)
+            layers[name] = LoRALayer(cast("nn.Linear | nn.Conv2d", network.get_submodule(name)), config)
             parent, _, last = name.rpartition(".")
             setattr(network.get_submodule(parent), last, layers[name])
     return layers
@@ -101,7 +104,10 @@ def read(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> tuple[dict[
             alpha.
     """
     layers = {"lora_unet_" + diffusers.replace(".", "_"): name for name, diffusers in names.items()}
-    weights, alphas, ranks, parts = {}, {}, set(), {}
+    weights: dict[str, Tensor] = {}
+    alphas: dict[str, float] = {}
+    ranks: set[int] = set()
+    parts: dict[str, set[str]] = {}
     for key, tensor in tensors.items():
         layer, _, part = key.partition(".")
         if layer not in layers or part not in ("lora_down.weight", "lora_up.weight", "alpha"):

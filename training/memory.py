@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -115,7 +116,8 @@ class _Peak(TorchDispatchMode):
         self.held = [tensor.untyped_storage() for tensor in held]
         self.alive = WeakIdKeyDictionary(dict.fromkeys(self.held, True))
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Callable, types: tuple[type, ...], args: tuple = (), kwargs: dict | None = None
+                           ) -> Any:
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):

@@ -6,14 +6,21 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from .cache import DataSettings
 from .clips import ClipSettings
 from .config import PRESETS, STAGES, LoopConfig, TrainingConfig
 from .values import shown, typed
 
-Settings = TypeVar("Settings")
+
+class Dataclass(Protocol):
+    """An instance of any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Settings = TypeVar("Settings", bound=Dataclass)
 
 
 class OptionError(ValueError):

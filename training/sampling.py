@@ -28,7 +28,7 @@ def sample(network: Network, diffusion: Diffusion, shape: tuple[int, ...], conte
     sigmas = torch.cat([((1 - alphas) / alphas).sqrt(), alphas.new_zeros(1)])
     calls = iter(timesteps)
 
-    def fresh(*_) -> Tensor:
+    def fresh(*_: Tensor) -> Tensor:
         return torch.randn(shape, generator=generator).to(device)
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:

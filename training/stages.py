@@ -103,7 +103,7 @@ def without(lora: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: weight.detach()[:, :0] for name, weight in lora.items() if name.endswith(UP)}
 
 
-def _distillation(setting: Setting, trained: dict[str, nn.Parameter], tracked: dict[str, Tensor],
+def _distillation(setting: Setting, trained: dict[str, nn.Parameter], tracked: Mapping[str, Tensor],
                   average: dict[str, Tensor], teacher: dict[str, Tensor]) -> Stage:
     _train_only(setting.model, trained)
     check_parameters(setting.model)
@@ -111,9 +111,11 @@ def _distillation(setting: Setting, trained: dict[str, nn.Parameter], tracked: d
 
     def loss(number: int) -> Tensor:
         examples = setting.source(number)
-        roles = (network(setting.model, weights, examples.conditions) for weights in ({}, average, teacher))
+        student, target, guide = (network(setting.model, weights, examples.conditions)
+                                  for weights in ({}, average, teacher))
         drawn = draw(examples, config.distillation, config.seed, number)
-        return distillation_loss(*roles, drawn, setting.empty, setting.diffusion, config.distillation.huber)
+        return distillation_loss(student, target, guide, drawn, setting.empty, setting.diffusion,
+                                 config.distillation.huber)
 
     return Stage(config.stage, trained, loss, tracked, average, teacher, origin=setting.origin)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Stage:
     """What the optimiser changes, in float32."""
     loss: Callable[[int], Tensor]
     """Loss of a batch, given its number."""
-    tracked: dict[str, Tensor]
+    tracked: Mapping[str, Tensor]
     """The weights that are averaged: the parameters, as a rule."""
     average: dict[str, Tensor]
     """Their average, with the same names; the loop changes it in place."""
@@ -88,7 +88,8 @@ class Trainer:
         self.stage, self.config, self.together = stage, config, together
         self.parameters = list(stage.parameters.values())
         self.device = self.parameters[0].device
-        self.finished, self.losses = 0, []
+        self.finished = 0
+        self.losses: list[float] = []
         self.origin = origin(stage, config)
         # While it is, the weights are those of no step.
         self.changing = False

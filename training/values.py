@@ -47,9 +47,10 @@ def _text(value: object) -> str:
 def _path(value: object) -> Path:
     if isinstance(value, Path):
         return value
-    if not _text(value):
+    text = _text(value)
+    if not text:
         raise ValueError
-    return Path(value)
+    return Path(text)
 
 
 def _integer(value: object) -> int:

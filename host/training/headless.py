@@ -117,8 +117,8 @@ def train_plan(plan: Plan, loaded: Loaded, clips: CachedClips, run: Callable[[St
     request, data = Request(plan.config, options.schedule, options.name), CachedData(clips)
     run_stage = checked(run, report)
     if options.stage == "image":
-        lora, _ = distil_spatial_lora(loaded.model, data, request, run_stage)
-        return lambda path: _write_lora(path, lora)
+        distilled, _ = distil_spatial_lora(loaded.model, data, request, run_stage)
+        return lambda path: _write_lora(path, distilled)
     try:
         lora = None if options.lora is None else read_lora(options.lora)
         control = None if options.control_net is None else load_control_net(options.control_net)
@@ -137,10 +137,10 @@ def train_plan(plan: Plan, loaded: Loaded, clips: CachedClips, run: Callable[[St
     if options.stage == "adapt":
         trained, _ = train_image_encoder(loaded.model, motion, True, data, request, run_stage)
         return lambda path: _write_motion(path, trained)
-    trained, lora, _ = distil_motion_module(loaded.model, motion, lora, data, request, run_stage)
-    if plan.config.distillation.decoupled:
+    trained, along, _ = distil_motion_module(loaded.model, motion, lora, data, request, run_stage)
+    if plan.config.distillation.decoupled or along is None:
         return lambda path: _write_motion(path, trained)
-    return lambda path: [*_write_motion(path, trained), *_write_lora(Path(f"{path}{TRAINED_ALONG}"), lora)]
+    return lambda path: [*_write_motion(path, trained), *_write_lora(Path(f"{path}{TRAINED_ALONG}"), along)]
 
 
 def _weights_file(path: Path) -> Path:

@@ -27,7 +27,7 @@ from ...motion.module import DOWN_SITES, MotionModule
 from ...samplers.schedules import Schedule, alphas_cumprod
 from ...training.consistency import Diffusion
 from ..fit import INPUT_BLOCKS_PER_LEVEL
-from ..inserts import AfterBlock
+from ..inserts import AfterBlock, Block
 from ..motion import LAYER_PATCH, LoadedMotion, UNetCall, run_options
 from ..patchers import positions_of, weights_of
 from ..sampling import prediction_of
@@ -68,12 +68,14 @@ class Trainable(nn.Module):
             # b f c h w -> (b f) c h w
             z, timesteps, context = z.flatten(0, 1), *(t.repeat_interleave(frames, 0) for t in (timesteps, context))
             hint = hint.flatten(0, 1) if hint is not None else None
-        residuals = self._residuals(z, hint, timesteps.float(), context) if hint is not None else None
+        residuals = None if hint is None else self._residuals(z, hint, timesteps.float(), context)
         prediction = self.unet(z, timesteps.float(), context, control=residuals, transformer_options=options)
         return prediction.unflatten(0, (-1, frames)) if clips else prediction
 
     def _residuals(self, z: Tensor, hint: Tensor, timesteps: Tensor, context: Tensor) -> dict[str, list[Tensor]]:
         """Return what the ControlNet adds to the UNet's features."""
+        if self.control is None:
+            raise ValueError("there is a hint, and no ControlNet that follows it")
         if self.gradient_checkpointing:
             return checkpoint(self.control, z, hint, timesteps, context, use_reentrant=False, preserve_rng_state=False)
         return self.control(z, hint, timesteps, context)
@@ -83,19 +85,20 @@ class Trainable(nn.Module):
         if reference is not None and self.encoder is not None:
             call: UNetCall = options[UNetCall]
             sites = dict(call.sites)
-            for block, insert in self._inserts(reference, frames, motion_scale).items():
+            for block, insert in _inserts(self.encoder, reference, frames, motion_scale).items():
                 sites[block] = [insert, *sites.get(block, [])]
             options[UNetCall] = replace(call, sites=sites)
         options[ATTENTION] = attend
         return with_checkpoints(options) if self.gradient_checkpointing else options
 
-    def _inserts(self, reference: Tensor, frames: int, motion_scale: float) -> dict[tuple[str, int], AfterBlock]:
-        """Return what adds each level's features, on the way down before the level's last site."""
-        of_clips = [self.encoder(image.unsqueeze(0), frames, motion_scale) for image in reference]
-        # of each clip and level f c h w -> of each level (b f) c h w
-        levels = [torch.cat(features) for features in zip(*of_clips, strict=True)]
-        return {("input", INPUT_BLOCKS_PER_LEVEL * level + DOWN_SITES): _Addition(features)
-                for level, features in enumerate(levels)}
+
+def _inserts(encoder: ImageEncoder, reference: Tensor, frames: int, motion_scale: float) -> dict[Block, AfterBlock]:
+    """Return what adds each level's features, on the way down before the level's last site."""
+    of_clips = [encoder(image.unsqueeze(0), frames, motion_scale) for image in reference]
+    # of each clip and level f c h w -> of each level (b f) c h w
+    levels = [torch.cat(features) for features in zip(*of_clips, strict=True)]
+    return {("input", INPUT_BLOCKS_PER_LEVEL * level + DOWN_SITES): _Addition(features)
+            for level, features in enumerate(levels)}
 
 
 def attend(chosen: Callable[..., Tensor], *args, **kwargs) -> Tensor:

@@ -34,5 +34,3 @@ def preview(stage: Stage, setting: Setting, model: ModelPatcher) -> Image.Image:
     for index, picture in enumerate(pictures):
         strip.paste(picture, (index * picture.width, 0))
     return strip.resize((strip.width * ENLARGED, strip.height * ENLARGED))
-
-

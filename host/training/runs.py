@@ -168,6 +168,8 @@ def _within(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def make_setting(model: ModelPatcher, motion: LoadedMotion | None, data: Data, request: Request) -> Setting:
     """Return what every stage needs: a network of our own, the data, and the schedule with its grid."""
     device, schedule = comfy.model_management.get_torch_device(), SCHEDULES[request.schedule]
+    if schedule.original_steps is None:
+        raise ValueError(f"the schedule {request.schedule!r} has no distillation grid to train on")
     config = replace(request.config, distillation=replace(
         request.config.distillation, original_steps=schedule.original_steps))
     if motion is not None and config.num_frames > motion.config.max_frames:

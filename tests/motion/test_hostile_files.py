@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 import torch
-from animatelcm.motion import files
+from animatelcm.motion import position_tables
 from animatelcm.motion.files import MotionFileError, read_motion_file
 from animatelcm.motion.lora import changes, read_motion_lora
 from animatelcm.motion.module import MotionConfig, MotionModule
@@ -115,7 +115,7 @@ def test_a_pickle_that_never_ends_is_not_read_to_its_end(tmp_path, monkeypatch):
     ({"animatelcm.heads": "1000000"}, "heads is 1000000; expected .* 1 to 64"),
 ])
 def test_no_tables_are_made_that_metadata_ask_for(tmp_path, metadata, message, monkeypatch):
-    monkeypatch.setattr(files, "sinusoid", lambda *args: pytest.fail("a table was made"))
+    monkeypatch.setattr(position_tables, "sinusoid", lambda *args: pytest.fail("a table was made"))
     with pytest.raises(MotionFileError, match=message) as error:
         read_motion_file(save(tmp_path / "a.safetensors", T2V, metadata))
     assert len(str(error.value)) < 400

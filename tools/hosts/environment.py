@@ -33,8 +33,9 @@ RUN_MODULES = ("torch", "torchvision", "torchaudio", "safetensors", "einops", "k
 # What a purpose needs on top of the host's own packages: {purpose: (packages, modules that must then be importable)}.
 PURPOSES = {
     "run": ((), ()),
-    "test": (("pytest==9.2.0", "ruff==0.17.6", "diffusers==0.36.0", "accelerate==1.15.0", "matplotlib==3.11.2"),
-             ("pytest", "ruff", "diffusers", "accelerate", "matplotlib")),
+    "test": (("pytest==9.2.0", "ruff==0.17.6", "mypy==2.4.1", "diffusers==0.36.0", "accelerate==1.15.0",
+              "matplotlib==3.11.2"),
+             ("pytest", "ruff", "mypy", "diffusers", "accelerate", "matplotlib")),
     "browser": (("playwright==1.65.2",), ("playwright",)),
 }
 
