@@ -1,5 +1,7 @@
 """Fingerprints: equal where what counts is equal, and another one for every change that counts."""
 
+import re
+
 import pytest
 import torch
 from animatelcm.training import fingerprint
@@ -69,6 +71,19 @@ def test_every_module_of_the_training_is_part_of_the_method_or_said_not_to_be():
     listed = {name.split("/")[1].removesuffix(".py") for name in METHOD if name.startswith("training/")}
     assert listed | APART == {path.stem for path in (ROOT / "training").glob("*.py")} and not listed & APART
     assert of_code(*METHOD)
+
+
+READS = {"motion/files.py"}
+"""What the method's code takes from the rooms of the networks that decides no weight: weights count by themselves."""
+
+
+def test_the_code_of_networks_and_samplers_that_the_method_uses_is_part_of_it():
+    files = {file for place in METHOD for file in (
+        [ROOT / place] if place.endswith(".py") else (ROOT / place).glob("*.py"))}
+    used = {"/".join(found) + ".py" for file in files
+            for found in re.findall(r"^from \.+(samplers|motion)\.(\w+) import", file.read_text("utf-8"), re.MULTILINE)}
+    assert {"samplers/schedules.py", "motion/module.py"} < used
+    assert used - {file.relative_to(ROOT).as_posix() for file in files} == READS
 
 
 def test_tensors_are_what_they_hold():

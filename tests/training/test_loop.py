@@ -179,6 +179,31 @@ def test_the_loop_averages_and_reports():
     assert reports[0].seconds > 0
 
 
+def test_the_optimiser_is_adamw_with_the_numbers_of_the_settings():
+    """Loshchilov & Hutter 2019, by hand."""
+    config = LoopConfig(steps=5, learning_rate=1e-2, betas=(0.6, 0.7), weight_decay=0.4, clip=1e9)
+    stage = regression(weight=nn.Parameter(torch.ones(1)))
+    list(train(stage, config))
+    weight, mean, square = 1.0, 0.0, 0.0
+    for step in range(1, 6):
+        gradient = 2 * (weight - 3)
+        mean, square = 0.6 * mean + 0.4 * gradient, 0.7 * square + 0.3 * gradient**2
+        weight -= 1e-2 * 0.4 * weight
+        weight -= 1e-2 * mean / (1 - 0.6**step) / (square / (1 - 0.7**step)) ** 0.5
+    assert stage.parameters["weight"].item() == pytest.approx(weight, rel=1e-5)
+
+
+def test_the_average_is_short_in_the_first_steps_alone_where_asked():
+    stage, weights = regression(), []
+    for _ in train(stage, LoopConfig(steps=3, learning_rate=1e-1, ema=0.99, ema_warmup=True)):
+        weights.append(stage.parameters["weight"].item())
+    average = 0.0
+    for step, weight in enumerate(weights):
+        keep = (step + 1) / (step + 10)
+        average = keep * average + (1 - keep) * weight
+    assert stage.average["weight"].item() == pytest.approx(average, rel=1e-5)
+
+
 class _BadGradient(torch.autograd.Function):
     """The identity, whose gradient is what it is given."""
 
@@ -222,6 +247,46 @@ def test_float16_leaves_out_steps_that_overflow_and_goes_on(tmp_path):
     assert all(weight.isfinite().all() for weight in bits(stage).values())
 
 
+class _Overflow(torch.autograd.Function):
+    """The identity, whose gradient is infinite above a limit, as in a type of few bits."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, above):
+        return torch.where(above.abs() > 1e5, torch.inf, above)
+
+
+def test_float16_goes_on_after_a_resume_with_the_factor_that_it_had_found(tmp_path):
+    def overflowing():
+        weight = nn.Parameter(torch.zeros(1))
+        return regression(lambda number: (_Overflow.apply(weight) - 3).square().sum(), weight)
+
+    config, path = LoopConfig(steps=6, learning_rate=1e-2, precision="float16"), tmp_path / "s.pt"
+    whole, resumed = overflowing(), overflowing()
+    norms = [report.gradient_norm for report in train(whole, config)]
+    assert [norm < float("inf") for norm in norms] == [False, False, True, True, True, True]
+    with closing(train(overflowing(), config, path)) as steps:
+        first = [next(steps).gradient_norm for _ in range(4)]
+    assert first + [report.gradient_norm for report in train(resumed, config, path)] == norms
+    assert same(bits(whole), bits(resumed))
+
+
+def test_float16_cuts_and_reports_the_gradient_without_the_factor():
+    """Two steps of which the first has the longer gradient: cut to one norm, they would move the weight alike."""
+    ends = []
+    for precision in ("float32", "float16"):
+        weight = nn.Parameter(torch.zeros(1))
+        stage = regression(lambda number, weight=weight: weight.sum() * (10.0, 0.1)[number], weight)
+        config = LoopConfig(steps=2, learning_rate=1e-2, precision=precision)
+        norms = [report.gradient_norm for report in train(stage, config)]
+        assert norms == pytest.approx([10.0, 0.1], rel=1e-3)
+        ends.append(weight.item())
+    assert ends[0] == pytest.approx(ends[1], rel=1e-3)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_float16_that_leaves_out_every_step_ends_with_an_error(tmp_path, bad):
     stage, path = with_gradients(lambda number: bad), tmp_path / "s.pt"
@@ -251,11 +316,15 @@ def test_an_interrupt_keeps_no_weights_that_are_no_numbers(tmp_path):
     assert torch.load(path)["step"] == 2
 
 
-def test_a_checkpoint_with_weights_that_are_no_numbers_is_refused(tmp_path):
+@pytest.mark.parametrize("part", [
+    lambda state: state["average"]["weight"], lambda state: state["network"]["weight"],
+    lambda state: state["optimiser"]["state"][0]["exp_avg"],
+    lambda state: state["optimiser"]["state"][0]["exp_avg_sq"]], ids=["average", "network", "mean", "square"])
+def test_a_checkpoint_with_weights_that_are_no_numbers_is_refused(tmp_path, part):
     path, config = tmp_path / "s.pt", LoopConfig(steps=2, learning_rate=1e-2)
     list(train(regression(), config, path))
     state = torch.load(path)
-    state["average"]["weight"].fill_(float("nan"))
+    part(state).fill_(float("nan"))
     torch.save(state, path)
     with pytest.raises(CheckpointError, match="s.pt holds weights that are no numbers"):
         list(train(regression(), LoopConfig(steps=4, learning_rate=1e-2), path))
@@ -329,3 +398,13 @@ def test_a_name_is_for_one_run_at_a_time(tmp_path):
         # A process that writes no checkpoint shares the run of one that does.
         assert next(train(regression(), config, path, writes=False)).step == 1
     assert [report.step for report in train(regression(), config, path)] == [2, 3]
+
+
+def test_what_a_killed_run_left_of_its_checkpoint_is_cleared_and_nothing_else(tmp_path):
+    path, config = tmp_path / "s.pt", LoopConfig(steps=1, learning_rate=1e-2)
+    for name in (".s.pt.4711.0123abcd.tmp", ".t.pt.4711.0123abcd.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    list(train(regression(), config, path, writes=False))
+    assert len(list(tmp_path.iterdir())) == 2, "a process that does not write leaves the one that does alone"
+    list(train(regression(), config, path))
+    assert {file.name for file in tmp_path.iterdir()} == {"s.pt", ".t.pt.4711.0123abcd.tmp"}
