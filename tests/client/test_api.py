@@ -75,6 +75,21 @@ def test_a_prompt_whose_answer_got_lost_is_not_queued_twice(stand: Stand, client
     assert (stand.count("/prompt"), len(stand.history)) == (1, 1)
 
 
+def test_a_prompt_of_which_a_part_was_refused_is_taken_off(stand: Stand, client: ComfyClient) -> None:
+    """The host queues what is left of it."""
+    def accept_a_part(handler: Handler) -> None:
+        prompt_id = stand.calls[-1][1]["prompt_id"]
+        stand.running.append(prompt_id)
+        trouble = {"class_type": "SaveVideo", "errors": [{"message": "Value not in list", "details": "codec"}]}
+        answer = {"prompt_id": prompt_id, "number": 1, "node_errors": {"1": trouble}}
+        handler.send(200, "application/json", json.dumps(answer).encode())
+
+    stand.trouble("/prompt", accept_a_part)
+    with pytest.raises(RunError, match=r"SaveVideo \(node 1\): Value not in list: codec"):
+        client.queue(PROMPT)
+    assert stand.running == [] and stand.count("/interrupt") == 1
+
+
 def test_lasting_trouble_is_said(stand: Stand, client: ComfyClient) -> None:
     stand.trouble("/view", *[status(503)] * 3)
     with pytest.raises(ConnectionError, match=r"/view.*answered 503"):

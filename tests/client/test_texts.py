@@ -35,6 +35,9 @@ WRITTEN = {
     "pair": prompt(n5=encode("same"), n6=encode("same"), n9=PAIR, n10=sampler(["9", 0], ["9", 1])),
     "pairs behind each other": prompt(n5=encode("same"), n6=encode("same"), n9=PAIR, n8=CONTROL,
                                       n10=sampler(["8", 0], ["8", 1])),
+    "pair around the negative alone": prompt(
+        n5=encode("x"), n6=encode("ugly"), n10=sampler(["5", 0], ["9", 1]),
+        n9=node("ControlNetApplyAdvanced", positive=["6", 0], negative=["6", 0], control_net=["1", 0], image=["1", 0])),
     "guider": prompt(n5=encode("x"), n6=encode("ugly"), n7=node("BasicGuider", model=["1", 0], conditioning=["5", 0]),
                      n8=node("SamplerCustomAdvanced", guider=["7", 0])),
     "guider of two": prompt(n5=encode("x"), n6=encode("ugly"),
@@ -125,6 +128,8 @@ REFUSED = {
     "adds to another": (prompt(n5=encode("x"), n6=encode(""), n10=sampler(["7", 0], ["6", 0]),
                                n7=node("CLIPTextEncodeControlnet", clip=["1", 1], conditioning=["5", 0], text="y")),
                         r"node 7 \(CLIPTextEncodeControlnet\)"),
+    "another output of an encoder": (prompt(n5=node("TextEncodePair", text="x", clip=["1", 1]),
+                                            n10=sampler(["5", 1], ["5", 0])), r"node 5 \(TextEncodePair\) makes more"),
     "unknown encoder": (prompt(n5=node("TextEncodeAudio", tags="x", lyrics="y", clip=["1", 1]),
                                n10=sampler(["5", 0], ["5", 0])), r"node 5 \(TextEncodeAudio\)"),
     "chosen by a switch": (prompt(n5=encode("x"), n6=encode("y"), n7=node("Switch", a=["5", 0], b=["6", 0], which=1),

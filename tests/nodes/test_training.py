@@ -50,9 +50,16 @@ def test_every_socket_of_a_run_is_what_it_is_called(monkeypatch):
     from animatelcm.host.training import runs
 
     asked = {}
-    for name, result in (("distil_spatial_lora", ({}, [])), ("distil_motion_module", (None, {}, [])),
-                         ("train_image_encoder", (None, []))):
-        monkeypatch.setattr(runs, name, lambda *given, name=name, result=result: (asked.update({name: given}), result)[1])
+
+    def standing_for(name, result):
+        def train(*given):
+            asked[name] = given
+            return result
+        monkeypatch.setattr(runs, name, train)
+
+    standing_for("distil_spatial_lora", ({}, []))
+    standing_for("distil_motion_module", (None, {}, []))
+    standing_for("train_image_encoder", (None, []))
     examples, given = data(), {"preset": "tiny", "steps": 7, "learning_rate": 0.25, "seed": 3, "preview_every": 5,
                                "schedule": "LCM", "num_frames": 6, "name": "mine", "model": "model"}
     execute(nodes.DistillSpatialLoRA, **given)

@@ -181,15 +181,15 @@ def test_the_loop_averages_and_reports():
 
 def test_the_optimiser_is_adamw_with_the_numbers_of_the_settings():
     """Loshchilov & Hutter 2019, by hand."""
-    config = LoopConfig(steps=5, learning_rate=1e-2, betas=(0.6, 0.7), weight_decay=0.4, clip=1e9)
+    config = LoopConfig(steps=5, learning_rate=1.0, betas=(0.6, 0.7), weight_decay=0.4, clip=1e9)
     stage = regression(weight=nn.Parameter(torch.ones(1)))
     list(train(stage, config))
     weight, mean, square = 1.0, 0.0, 0.0
     for step in range(1, 6):
         gradient = 2 * (weight - 3)
         mean, square = 0.6 * mean + 0.4 * gradient, 0.7 * square + 0.3 * gradient**2
-        weight -= 1e-2 * 0.4 * weight
-        weight -= 1e-2 * mean / (1 - 0.6**step) / (square / (1 - 0.7**step)) ** 0.5
+        weight -= 0.4 * weight
+        weight -= mean / (1 - 0.6**step) / (square / (1 - 0.7**step)) ** 0.5
     assert stage.parameters["weight"].item() == pytest.approx(weight, rel=1e-5)
 
 
