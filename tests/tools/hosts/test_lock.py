@@ -56,9 +56,10 @@ def test_the_holder_is_named_and_not_the_one_before(tmp_path: Path) -> None:
     with hold(path) as first:
         assert first.stdout.readline() == "held\n"
         with hold(path) as second:
-            assert second.stdout.readline() == f"Waiting: process {first.pid} holds {path} while it does something\n"
+            said = second.stdout.readline()
             first.communicate("\n")
             second.communicate("\n")
+    assert said == f"Waiting: process {first.pid} holds {path} while it does something\n"
 
 
 def test_it_is_free_again_after_an_error(tmp_path: Path) -> None:
