@@ -47,6 +47,20 @@ def test_state_of_a_run_that_waits(stand: Stand, client: ComfyClient) -> None:
     assert states == ["waiting, 2 before it, 0 s"]
 
 
+def test_the_smallest_number_of_the_queue_is_next(stand: Stand, client: ComfyClient) -> None:
+    """The host lists what waits in the order of a heap."""
+    waiting = {"queue_running": [], "queue_pending": [[5, "late"], [3, "ours"], [4, "later"], [1, "first"]]}
+    stand.answers["/queue"] = (200, "application/json", json.dumps(waiting).encode())
+    states = []
+
+    def see(state: str) -> None:
+        states.append(state)
+        stand.history["ours"] = {"outputs": {}, "status": {"status_str": "success"}}
+
+    client.wait("ours", PROMPT, on_state=see)
+    assert states == ["waiting, 1 before it, 0 s"]
+
+
 def test_a_run_that_the_server_has_forgotten_ends_the_wait(stand: Stand, client: ComfyClient) -> None:
     stand.finishes = False
     with pytest.raises(RunError, match="neither queued nor finished"):

@@ -109,6 +109,14 @@ def test_the_server_says_which_output_is_positive() -> None:
     assert [unchanged[name]["inputs"]["text"] for name in ("5", "6")] == ["a dog", "y"]
 
 
+def test_what_leads_to_a_negative_output_is_behind_the_negative_input() -> None:
+    """A sampler may take it as its positive one."""
+    changed = prompt(n5=encode("x"), n6=encode("y"), n10=sampler(["9", 1], ["9", 0]), n9=CONTROL | {
+        "inputs": {"positive": ["5", 0], "negative": ["6", 0]}})
+    set_text(changed, "a dog", {"ControlNetApplyAdvanced": {"output_name": ["positive", "negative"]}})
+    assert [changed[name]["inputs"]["text"] for name in ("5", "6")] == ["x", "a dog"]
+
+
 REFUSED = {
     "regions": (prompt(n5=encode("a sea"), n6=encode("a sky"), n10=sampler(["7", 0], ["6", 0]),
                        n7=node("ConditioningCombine", conditioning_1=["5", 0], conditioning_2=["6", 0])),
@@ -136,6 +144,8 @@ REFUSED = {
                                   n10=sampler(["7", 0], ["6", 0]), n11=sampler(["5", 0], ["6", 0])),
                            r"node 7 \(Switch\)"),
     "no sampler": (prompt(n5=encode("x")), "no text behind"),
+    "a text that is taken out": (prompt(n5=encode("x"), n7=node("ConditioningZeroOut", conditioning=["5", 0]),
+                                        n10=sampler(["7", 0], ["7", 0])), "no text behind"),
     "nothing behind": (prompt(n10=sampler(["5", 0], ["5", 0])), r"node 10 \(KSampler\).*node 5"),
     "primitive in a circle": (prompt(n3=node("PrimitiveString", value=["4", 0]), n4=node("Pass", value=["3", 0]),
                                      n5=encode(["3", 0]), n10=sampler(["5", 0], ["5", 0])), "in a way that is not"),

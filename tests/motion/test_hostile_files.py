@@ -73,6 +73,7 @@ def test_what_is_no_plain_tensor_is_refused_before_it_is_made(tmp_path, value, t
         read_motion_file(path)
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("old_format", [False, True])
 @pytest.mark.parametrize("read", [read_motion_file, read_motion_lora])

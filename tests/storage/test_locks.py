@@ -90,3 +90,22 @@ def test_what_a_killed_process_said_of_itself_is_gone_whole(tmp_path):
     lock.write_text("x" * 500)
     with held(tmp_path / "cats.pt"):
         assert "x" * 100 not in lock.read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there nobody can remove a lock that is held")
+def test_the_lock_of_a_newcomer_stays(tmp_path, monkeypatch):
+    """It comes as soon as the one before has let go."""
+    path, close, newcomers = tmp_path / "cats.pt", os.close, []
+
+    def let_go(file):
+        close(file)
+        if not newcomers:
+            newcomers.append(held(path))
+            newcomers[0].__enter__()
+
+    with held(path):
+        monkeypatch.setattr(locks.os, "close", let_go)
+    assert (tmp_path / "cats.pt.lock").is_file()
+    with pytest.raises(HeldError), held(path):
+        pass
+    newcomers[0].__exit__(None, None, None)

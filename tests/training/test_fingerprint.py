@@ -94,9 +94,18 @@ def test_tensors_are_what_they_hold():
         assert of_tensors({"a": one["a"].clone(), "b": one["b"]}) == of_tensors(one)
     changed = one["a"].clone()
     changed[2, 3] += 1e-2
-    others = ({"a": changed, "b": one["b"]}, {"a": one["a"].view(4, 3), "b": one["b"]}, {"c": one["a"], "b": one["b"]},
-              {"a": one["a"]}, {**one, "b": torch.arange(4).int()}, {}, {"a": torch.zeros(0), "b": torch.zeros(())})
+    a, b = one["a"], one["b"]
+    others = ({"a": changed, "b": b}, {"a": a.view(4, 3), "b": b}, {"c": a, "b": b}, {"a0": a, "b0": b}, {"a": a},
+              {"a": a, "b": b.int()}, {}, {"a": torch.zeros(0), "b": torch.zeros(())})
     assert len({of_tensors(one), *map(of_tensors, others)}) == len(others) + 1
+
+
+def test_a_file_counts_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "BLOCK", 4)
+    contents = (b"12345678", b"12345679", b"1234", b"123456789", b"")
+    for number, content in enumerate(contents):
+        (tmp_path / str(number)).write_bytes(content)
+    assert len({of_files([tmp_path / str(number)]) for number in range(len(contents))}) == len(contents)
 
 
 def test_files_are_what_is_in_them(tmp_path):

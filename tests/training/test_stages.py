@@ -56,6 +56,12 @@ def test_the_motion_stage_trains_the_motion_module_and_all_at_once_the_lora_too(
     assert changed == ({"motion"} if decoupled else {"motion", "up", "down"})
 
 
+def test_where_all_is_trained_at_once_the_target_starts_as_the_student():
+    """Nothing was distilled before that the target should receive little by little."""
+    setting = toys.setting("motion", decoupled=False)
+    assert torch.equal(run(setting.model, motion_stage(setting).average), run(setting.model))
+
+
 def test_the_image_stage_trains_the_lora_alone():
     setting = toys.setting("image")
     before = ema.copies(dict(setting.model.named_parameters()))

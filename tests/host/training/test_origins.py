@@ -55,6 +55,21 @@ def test_a_motion_module_is_its_weights_its_lora_and_its_encoder(model, motion, 
     assert of(loaded_motion(tmp_path)) == of(motion) and "motion module" not in of(None)
 
 
+def test_what_no_weight_shows_of_a_motion_module_counts_too(model, tmp_path):
+    """Its heads, the frames that it knows, its own position tables, and the weights of its encoder."""
+    def of(module):
+        return with_parts(Origin(), model, module).contents
+
+    motion, own = loaded_motion(tmp_path), loaded_motion(tmp_path)
+    width = motion.config.channels[0]
+    own.patcher.model.set_positions({width: torch.ones(motion.config.max_frames, width)})
+    others = (own, *(replace(motion, config=replace(motion.config, **changes))
+                     for changes in ({"heads": 4}, {"max_frames": 32})))
+    assert len({of(module)["motion module"] for module in (motion, *others)}) == 4
+    one, other = (loaded_image_to_video(tmp_path, seed=seed) for seed in (1, 2))
+    assert of(one)["image encoder"] != of(other)["image encoder"]
+
+
 @pytest.mark.parametrize("make", [control_net, control_lora])
 def test_a_control_net_is_its_weights(make):
     one, other = make(), make()
