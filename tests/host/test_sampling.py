@@ -83,7 +83,8 @@ def test_a_schedule_can_replace_a_schedule(base):
 def test_the_prediction_stays_the_models(base, prediction):
     kind = getattr(comfy.model_sampling, prediction)
     model = with_sampling(base, comfy.model_sampling.ModelSamplingDiscrete, kind)
-    assert isinstance(model_sampling_for(model, SCHEDULE), (ScheduleSampling, kind))
+    sampling = model_sampling_for(model, SCHEDULE)
+    assert isinstance(sampling, ScheduleSampling) and isinstance(sampling, kind)
 
 
 def test_zero_terminal_snr_stays_the_models(base):
