@@ -49,7 +49,7 @@ def test_state_of_a_run_that_waits(stand: Stand, client: ComfyClient) -> None:
 
 def test_the_smallest_number_of_the_queue_is_next(stand: Stand, client: ComfyClient) -> None:
     """The host lists what waits in the order of a heap."""
-    waiting = {"queue_running": [], "queue_pending": [[5, "late"], [3, "ours"], [4, "later"], [1, "first"]]}
+    waiting = {"queue_running": [], "queue_pending": [[5, "late"], [4, "later"], [3, "ours"], [1, "first"]]}
     stand.answers["/queue"] = (200, "application/json", json.dumps(waiting).encode())
     states = []
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from animatelcm.host.motion_lora import with_motion_lora
+from animatelcm.host.training.control_nets import adapt_control_net
 from animatelcm.host.training.origins import of_control, of_patcher, with_parts
 from animatelcm.host.training.runs import (
     checkpoint_path,
@@ -142,3 +143,13 @@ def test_the_later_stages_know_their_motion_module_and_lora(model, motion, tmp_p
     train_image_encoder(model, motion, True, data(), adapted)
     with pytest.raises(CheckpointError, match="with_motion False, was True"):
         train_image_encoder(model, motion, False, data(), adapted)
+
+
+@pytest.mark.parametrize("make", [control_net, control_lora])
+def test_the_adaptation_of_a_control_net_knows_which_one_it_was(model, make):
+    one, other, wanted = make(), make(), request("adapt", "control", steps=1)
+    weights = other.control_weights if make is control_lora else other.control_model.state_dict()
+    weights["zero_convs.0.0.weight"].add_(1)
+    adapt_control_net(model, None, one, data(hints=True), wanted)
+    with pytest.raises(CheckpointError, match="control.pt belongs to another training: another ControlNet"):
+        adapt_control_net(model, None, other, data(hints=True), wanted)
