@@ -47,6 +47,20 @@ def test_state_of_a_run_that_waits(stand: Stand, client: ComfyClient) -> None:
     assert states == ["waiting, 2 before it, 0 s"]
 
 
+def test_the_smallest_number_of_the_queue_is_next(stand: Stand, client: ComfyClient) -> None:
+    """The host lists what waits in the order of a heap."""
+    waiting = {"queue_running": [], "queue_pending": [[5, "late"], [4, "later"], [3, "ours"], [1, "first"]]}
+    stand.answers["/queue"] = (200, "application/json", json.dumps(waiting).encode())
+    states = []
+
+    def see(state: str) -> None:
+        states.append(state)
+        stand.history["ours"] = {"outputs": {}, "status": {"status_str": "success"}}
+
+    client.wait("ours", PROMPT, on_state=see)
+    assert states == ["waiting, 1 before it, 0 s"]
+
+
 def test_a_run_that_the_server_has_forgotten_ends_the_wait(stand: Stand, client: ComfyClient) -> None:
     stand.finishes = False
     with pytest.raises(RunError, match="neither queued nor finished"):
@@ -73,6 +87,21 @@ def test_a_prompt_whose_answer_got_lost_is_not_queued_twice(stand: Stand, client
     stand.trouble("/prompt", arrive_and_reset)
     client.run(PROMPT)
     assert (stand.count("/prompt"), len(stand.history)) == (1, 1)
+
+
+def test_a_prompt_of_which_a_part_was_refused_is_taken_off(stand: Stand, client: ComfyClient) -> None:
+    """The host queues what is left of it."""
+    def accept_a_part(handler: Handler) -> None:
+        prompt_id = stand.calls[-1][1]["prompt_id"]
+        stand.running.append(prompt_id)
+        trouble = {"class_type": "SaveVideo", "errors": [{"message": "Value not in list", "details": "codec"}]}
+        answer = {"prompt_id": prompt_id, "number": 1, "node_errors": {"1": trouble}}
+        handler.send(200, "application/json", json.dumps(answer).encode())
+
+    stand.trouble("/prompt", accept_a_part)
+    with pytest.raises(RunError, match=r"SaveVideo \(node 1\): Value not in list: codec"):
+        client.queue(PROMPT)
+    assert stand.running == [] and stand.count("/interrupt") == 1
 
 
 def test_lasting_trouble_is_said(stand: Stand, client: ComfyClient) -> None:

@@ -48,6 +48,42 @@ def test_two_runs_into_one_folder_keep_all_results(start: Start, tmp_path: Path)
     assert len(set(printed)) == 6
 
 
+@pytest.mark.parametrize("name", ["../../escaped.mp4", "..\\escaped.mp4", "/tmp/escaped.mp4", "a/../../escaped.mp4"])
+def test_a_name_from_the_server_does_not_lead_out_of_the_folder(stand: Stand, start: Start, tmp_path: Path,
+                                                                name: str) -> None:
+    stand.outputs = {"1": {"images": [{"filename": name, "subfolder": "", "type": "output"}]}}
+    before = set(tmp_path.rglob("*"))
+    run = start()
+    assert run.communicate(timeout=60)[0].splitlines()[-1] == str(tmp_path / "clips" / "escaped.mp4")
+    made = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+    assert made == {tmp_path / "workflow.json", tmp_path / "clips" / "escaped.mp4"}
+
+
+def test_every_row_has_its_seed(stand: Stand, start: Start) -> None:
+    run = start("--seed", "7", "11", "--set", "KSampler.seed=3")
+    assert run.communicate(timeout=60)[0].splitlines()[::2] == ["1/2 seed 7", "2/2 seed 11"]
+    queued = [body["prompt"]["2"]["inputs"]["seed"] for path, body in stand.calls if path == "/prompt"]
+    assert queued == [7, 11]
+
+
+IGNORES = """
+import signal, sys
+sys.path.insert(0, sys.argv[1])
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+import batch
+batch.stop_like_ctrl_c()
+print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN,
+      signal.getsignal(signal.SIGTERM) is signal.default_int_handler)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """As under nohup, where a closed terminal ends nothing."""
+    done = subprocess.run([sys.executable, "-c", IGNORES, str(ROOT)], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["True", "True"], done.stderr
+
+
 def test_hiccups_lose_no_row(stand: Stand, start: Start, tmp_path: Path) -> None:
     stand.trouble("/object_info", reset)
     stand.trouble("/prompt", status(500), reset)

@@ -35,6 +35,9 @@ WRITTEN = {
     "pair": prompt(n5=encode("same"), n6=encode("same"), n9=PAIR, n10=sampler(["9", 0], ["9", 1])),
     "pairs behind each other": prompt(n5=encode("same"), n6=encode("same"), n9=PAIR, n8=CONTROL,
                                       n10=sampler(["8", 0], ["8", 1])),
+    "pair around the negative alone": prompt(
+        n5=encode("x"), n6=encode("ugly"), n10=sampler(["5", 0], ["9", 1]),
+        n9=node("ControlNetApplyAdvanced", positive=["6", 0], negative=["6", 0], control_net=["1", 0], image=["1", 0])),
     "guider": prompt(n5=encode("x"), n6=encode("ugly"), n7=node("BasicGuider", model=["1", 0], conditioning=["5", 0]),
                      n8=node("SamplerCustomAdvanced", guider=["7", 0])),
     "guider of two": prompt(n5=encode("x"), n6=encode("ugly"),
@@ -106,6 +109,14 @@ def test_the_server_says_which_output_is_positive() -> None:
     assert [unchanged[name]["inputs"]["text"] for name in ("5", "6")] == ["a dog", "y"]
 
 
+def test_what_leads_to_a_negative_output_is_behind_the_negative_input() -> None:
+    """A sampler may take it as its positive one."""
+    changed = prompt(n5=encode("x"), n6=encode("y"), n10=sampler(["9", 1], ["9", 0]), n9=CONTROL | {
+        "inputs": {"positive": ["5", 0], "negative": ["6", 0]}})
+    set_text(changed, "a dog", {"ControlNetApplyAdvanced": {"output_name": ["positive", "negative"]}})
+    assert [changed[name]["inputs"]["text"] for name in ("5", "6")] == ["x", "a dog"]
+
+
 REFUSED = {
     "regions": (prompt(n5=encode("a sea"), n6=encode("a sky"), n10=sampler(["7", 0], ["6", 0]),
                        n7=node("ConditioningCombine", conditioning_1=["5", 0], conditioning_2=["6", 0])),
@@ -125,12 +136,16 @@ REFUSED = {
     "adds to another": (prompt(n5=encode("x"), n6=encode(""), n10=sampler(["7", 0], ["6", 0]),
                                n7=node("CLIPTextEncodeControlnet", clip=["1", 1], conditioning=["5", 0], text="y")),
                         r"node 7 \(CLIPTextEncodeControlnet\)"),
+    "another output of an encoder": (prompt(n5=node("TextEncodePair", text="x", clip=["1", 1]),
+                                            n10=sampler(["5", 1], ["5", 0])), r"node 5 \(TextEncodePair\) makes more"),
     "unknown encoder": (prompt(n5=node("TextEncodeAudio", tags="x", lyrics="y", clip=["1", 1]),
                                n10=sampler(["5", 0], ["5", 0])), r"node 5 \(TextEncodeAudio\)"),
     "chosen by a switch": (prompt(n5=encode("x"), n6=encode("y"), n7=node("Switch", a=["5", 0], b=["6", 0], which=1),
                                   n10=sampler(["7", 0], ["6", 0]), n11=sampler(["5", 0], ["6", 0])),
                            r"node 7 \(Switch\)"),
     "no sampler": (prompt(n5=encode("x")), "no text behind"),
+    "a text that is taken out": (prompt(n5=encode("x"), n7=node("ConditioningZeroOut", conditioning=["5", 0]),
+                                        n10=sampler(["7", 0], ["7", 0])), "no text behind"),
     "nothing behind": (prompt(n10=sampler(["5", 0], ["5", 0])), r"node 10 \(KSampler\).*node 5"),
     "primitive in a circle": (prompt(n3=node("PrimitiveString", value=["4", 0]), n4=node("Pass", value=["3", 0]),
                                      n5=encode(["3", 0]), n10=sampler(["5", 0], ["5", 0])), "in a way that is not"),

@@ -81,8 +81,9 @@ def masked(count):
 @pytest.mark.parametrize("name", ["positive", "negative"])
 def test_fewer_masks_of_a_conditioning_than_frames_are_refused(applied, name, windows):
     model = with_windows(applied) if windows else applied
-    with pytest.raises(ValueError, match=f"8 frames, but the {name} conditioning has 4 masks.*one for each frame"):
-        run(model, num_frames=8, cfg=1.5, **{name: masked(4)})
+    for count in (2, 4, 7):
+        with pytest.raises(ValueError, match=f"8 frames, but the {name} conditioning has {count} masks.*one for each"):
+            run(model, num_frames=8, cfg=1.5, **{name: masked(count)})
 
 
 @pytest.mark.parametrize("count", [1, 8, 9])
@@ -100,6 +101,8 @@ def test_masks_of_a_conditioning_follow_the_frames_in_windows(model, motion, cou
     assert relative_rms(run(with_windows(still, causal=causal), num_frames=8, positive=positive), whole) < 1e-5
 
 
-def test_a_mask_of_a_conditioning_without_an_axis_for_frames_passes(applied):
-    positive = [[conditioning(1)[0][0], {"mask": torch.rand(64, 64), "mask_strength": 1.0}]]
+@pytest.mark.parametrize("height", [4, 64])
+def test_a_mask_of_a_conditioning_without_an_axis_for_frames_passes(applied, height):
+    """Its rows are not frames, be they fewer or more."""
+    positive = [[conditioning(1)[0][0], {"mask": torch.rand(height, 64), "mask_strength": 1.0}]]
     assert run(applied, num_frames=8, positive=positive).isfinite().all()

@@ -111,7 +111,9 @@ def test_the_node_lists_loads_and_tells(motion, lora_file, monkeypatch):
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
     listed = next(entry for entry in LoadMotionLoRA.define_schema().inputs if entry.id == "lora_file").options
     assert listed == ["AnimateLCM_demo_sway.safetensors", "zoom.safetensors"]
-    assert LoadMotionLoRA.execute(motion, "zoom.safetensors", 1.0).result[0].patcher.patches
+    for strength in (1.0, -0.25):
+        patches = LoadMotionLoRA.execute(motion, "zoom.safetensors", strength).result[0].patcher.patches
+        assert {each[0] for of_weight in patches.values() for each in of_weight} == {strength}
     assert with_motion_lora(motion, lora_file, 1.0)[1] == f"zoom.safetensors: {len(PAIRS)} layers, rank 3"
 
 

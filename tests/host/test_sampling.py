@@ -51,10 +51,11 @@ def test_percent_runs_from_the_noisiest_timestep_to_the_least(base):
     assert sampling.percent_to_sigma(0.999) == pytest.approx(sampling.sigma_min.item())
 
 
-def test_without_a_grid_it_is_the_hosts_own_class_bit_for_bit(base):
-    stock = host_sampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.V_PREDICTION,
-                          beta_schedule="sqrt_linear")
-    ours = model_sampling_for(base, SCHEDULES["AnimateDiff"])
+@pytest.mark.parametrize("prediction", ["EPS", "V_PREDICTION", "X0"])
+def test_without_a_grid_it_is_the_hosts_own_class_bit_for_bit(base, prediction):
+    classes = comfy.model_sampling.ModelSamplingDiscrete, getattr(comfy.model_sampling, prediction)
+    stock = host_sampling(*classes, beta_schedule="sqrt_linear")
+    ours = model_sampling_for(with_sampling(base, *classes), SCHEDULES["AnimateDiff"])
     x, output, sigma = torch.randn(SHAPE), torch.randn(SHAPE), torch.tensor([20.0, 0.7])
     assert torch.equal(ours.sigmas, stock.sigmas) and torch.equal(ours.log_sigmas, stock.log_sigmas)
     assert torch.equal(ours.calculate_denoised(sigma, output, x), stock.calculate_denoised(sigma, output, x))
@@ -82,7 +83,8 @@ def test_a_schedule_can_replace_a_schedule(base):
 def test_the_prediction_stays_the_models(base, prediction):
     kind = getattr(comfy.model_sampling, prediction)
     model = with_sampling(base, comfy.model_sampling.ModelSamplingDiscrete, kind)
-    assert isinstance(model_sampling_for(model, SCHEDULE), (ScheduleSampling, kind))
+    sampling = model_sampling_for(model, SCHEDULE)
+    assert isinstance(sampling, ScheduleSampling) and isinstance(sampling, kind)
 
 
 def test_zero_terminal_snr_stays_the_models(base):

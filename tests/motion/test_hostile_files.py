@@ -73,6 +73,23 @@ def test_what_is_no_plain_tensor_is_refused_before_it_is_made(tmp_path, value, m
         read_motion_file(path)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("old_format", [False, True])
+@pytest.mark.parametrize("read", [read_motion_file, read_motion_lora])
+def test_nothing_in_a_pickle_is_run_whatever_its_protocol(tmp_path, read, old_format, protocol):
+    """From the fourth on a pickle puts the name of what it calls together from texts."""
+    path, marker = tmp_path / "a.ckpt", tmp_path / "it_ran"
+    torch.save(T2V | {KEY: Calls(os.mkdir, str(marker))}, path, pickle_protocol=protocol,
+               _use_new_zipfile_serialization=not old_format)
+    with pytest.raises(MotionFileError, match=r"a\.ckpt "):
+        read(path)
+    assert not marker.exists()
+    # The trap works: this is what it would have done.
+    torch.load(path, weights_only=False)
+    assert marker.exists()
+
+
 def test_many_views_of_one_storage_are_refused(tmp_path):
     shared = torch.zeros(64, 64)
     with pytest.raises(MotionFileError, match="MB of memory from"):

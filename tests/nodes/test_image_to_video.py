@@ -9,6 +9,7 @@ from animatelcm.host.motion import KEY
 from animatelcm.nodes import image_to_video, motion
 from animatelcm.nodes.image_to_video import ImageToVideo
 from animatelcm.nodes.motion import ApplyMotionModule
+from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.support import IMAGE_TO_VIDEO, loaded_image_to_video, loaded_motion, relative_rms, run, tiny_model
 
 register_folders()
@@ -58,6 +59,17 @@ def test_the_outputs_are_a_model_and_empty_frames(module, vae, messages):
                     "sample with 4 steps, cfg 1, sampler lcm, scheduler simple", "reference 96 x 72, cut to 64 x 72"]
     [entry] = model.model_options["transformer_options"][KEY]
     assert (entry.insert.motion_scale, entry.insert.level_weights, entry.strength) == (0.8, (1.0,) * 4, 1.0)
+
+
+def test_every_socket_is_what_it_is_called(module, vae, told):
+    weights = {f"level_{level}_weight": level / 10 for level in (1, 2, 3, 4)}
+    model, latent = execute(module, vae, image(), width=64, height=96, num_frames=5, motion_scale=0.7,
+                            motion_strength=1.3, schedule="AnimateDiff", **weights)
+    [entry] = model.model_options["transformer_options"][KEY]
+    assert entry.insert.level_weights == (0.1, 0.2, 0.3, 0.4)
+    assert (entry.insert.motion_scale, entry.strength) == (0.7, 1.3)
+    assert entry.insert.latents.shape == (1, 4, 12, 8) and latent["samples"].shape == (5, 4, 12, 8)
+    assert model.get_model_object("model_sampling").schedule is SCHEDULES["AnimateDiff"]
 
 
 @pytest.mark.parametrize("cfg", [1.0, 1.5])

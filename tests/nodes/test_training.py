@@ -45,6 +45,42 @@ def test_the_stages_follow_one_another_and_feed_the_stock_nodes(tmp_path, monkey
     assert set(losses) == {"loss"}
 
 
+def test_every_socket_of_a_run_is_what_it_is_called(monkeypatch):
+    """What reaches the host's function, in place of which nothing is trained."""
+    from animatelcm.host.training import runs
+
+    asked = {}
+
+    def standing_for(name, result):
+        def train(*given):
+            asked[name] = given
+            return result
+        monkeypatch.setattr(runs, name, train)
+
+    standing_for("distil_spatial_lora", ({}, []))
+    standing_for("distil_motion_module", (None, {}, []))
+    standing_for("train_image_encoder", (None, []))
+    examples, given = data(), {"preset": "tiny", "steps": 7, "learning_rate": 0.25, "seed": 3, "preview_every": 5,
+                               "schedule": "LCM", "num_frames": 6, "name": "mine", "model": "model"}
+    execute(nodes.DistillSpatialLoRA, **given)
+    execute(nodes.DistillMotionModule, **given, motion_module="module", lora="lora", init="both", decoupled=False)
+    execute(nodes.AdaptAdapter, **given, motion_module="module", train=nodes.ENCODER)
+    for name, frames in (("distil_spatial_lora", 1), ("distil_motion_module", 6), ("train_image_encoder", 6)):
+        model, *_, found, request = asked[name]
+        config = request.config
+        assert (model, request.name, request.schedule, request.preview_every) == ("model", "mine", "LCM", 5)
+        assert (config.loop.steps, config.loop.learning_rate, config.seed, config.num_frames) == (7, 0.25, 3, frames)
+        assert len(found.latents) == len(examples.latents) and found.hints is None
+        for captions, others in ((found.positive, examples.positive), ([found.negative], [examples.negative])):
+            assert all(torch.equal(one[0][0], other[0][0]) for one, other in zip(captions, others, strict=True))
+    assert asked["distil_motion_module"][1:3] == ("module", "lora")
+    how = asked["distil_motion_module"][-1].config.distillation
+    assert (how.init, how.decoupled) == ("both", False)
+    assert asked["train_image_encoder"][1:3] == ("module", False)
+    execute(nodes.AdaptAdapter, **given, motion_module="module", train=nodes.BOTH)
+    assert asked["train_image_encoder"][2] is True
+
+
 def test_without_a_lora_the_motion_stage_asks_for_one(tmp_path, monkeypatch):
     short_runs(monkeypatch, tmp_path)
     with pytest.raises(ValueError, match="none is connected"):

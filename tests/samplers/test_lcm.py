@@ -111,3 +111,19 @@ def test_sigmas_that_end_above_zero_leave_that_much_noise():
 def test_stochasticity_out_of_range_is_refused(gamma):
     with pytest.raises(ValueError, match="gamma is"):
         sample_lcm(Consistency(), torch.ones(SHAPE), levels(1), gamma)
+
+
+def test_the_callback_gets_what_each_step_began_with_and_what_it_found():
+    """k-diffusion's dictionary, from which previews are made."""
+    calls, states = [], []
+
+    def model(x, sigma):
+        calls.append((x, x / 2))
+        return x / 2
+
+    levels = torch.tensor([8.0, 2.0, 0.0])
+    result = sample_lcm(model, torch.ones(2, 4, 3, 3), levels, callback=states.append)
+    assert [(state["i"], state["sigma"], state["sigma_hat"]) for state in states] == [(0, 8, 8), (1, 2, 2)]
+    for state, (x, denoised) in zip(states, calls, strict=True):
+        assert torch.equal(state["x"], x) and torch.equal(state["denoised"], denoised)
+    assert torch.equal(result, states[-1]["denoised"])

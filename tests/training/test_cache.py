@@ -76,8 +76,8 @@ def test_a_hint_is_cut_as_its_clip_is_and_never_tinted(tmp_path, colour):
     shutil.copy(path, path.with_suffix(".hint.mp4"))
     clip = replace(CLIP, flip=0.5, colour=colour)
 
-    def batches(settings):
-        found, data = scan(path.parent, settings, hints=True), replace(DATA, views=6)
+    def batches(settings, seed=0):
+        found, data = scan(path.parent, settings, hints=True), replace(DATA, views=6, seed=seed)
         source = fill_cache(found, settings, data, Counting().encoders(), tmp_path / "cache").source(1, CPU)
         return [source(number) for number in range(6)]
 
@@ -88,6 +88,9 @@ def test_a_hint_is_cut_as_its_clip_is_and_never_tinted(tmp_path, colour):
         assert torch.equal(hint, others.conditions["hint"])
         torch.testing.assert_close(F.avg_pool2d(hint[0], 8), others.latents[0], rtol=0, atol=0.01)
     assert len({batch.conditions["hint"].sum().item() for batch in plain}) > 3
+    # Another seed cuts both anew, in the same cache.
+    for batch in batches(replace(clip, colour=0.0), seed=1):
+        torch.testing.assert_close(F.avg_pool2d(batch.conditions["hint"][0], 8), batch.latents[0], rtol=0, atol=0.01)
 
 
 def test_another_text_encoder_encodes_the_captions_anew(clips):

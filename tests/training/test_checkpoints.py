@@ -4,7 +4,7 @@ import pytest
 import torch
 from animatelcm.storage.atomic import WriteError
 from animatelcm.training import checkpoints
-from animatelcm.training.checkpoints import CheckpointError, check, load, save
+from animatelcm.training.checkpoints import CheckpointError, check, fill, load, save
 from animatelcm.training.origin import Origin
 
 CPU = torch.device("cpu")
@@ -88,3 +88,12 @@ def test_a_checkpoint_of_another_run_is_refused_with_what_differs_and_what_to_do
         check(path, STATE, own, steps=2)
     with pytest.raises(CheckpointError, match="was written by an older version of this pack.*Choose another name"):
         check(path, {"step": 3}, own, steps=3)
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (3, 1), (1, 1), (3, 5)])
+def test_weights_of_another_shape_are_not_spread_over_the_network(tmp_path, shape):
+    weights = {"a": torch.zeros(3, 4), "b": torch.zeros(2)}
+    with pytest.raises(CheckpointError, match="s.pt belongs to another training: its network differs in 1 tensors, such"
+                                              " as a"):
+        fill(tmp_path / "s.pt", "network", weights, {"a": torch.ones(shape), "b": torch.ones(2)})
+    assert not weights["a"].any() and not weights["b"].any()

@@ -1,5 +1,7 @@
 """Fingerprints: equal where what counts is equal, and another one for every change that counts."""
 
+import re
+
 import pytest
 import torch
 from animatelcm.training import fingerprint
@@ -71,6 +73,19 @@ def test_every_module_of_the_training_is_part_of_the_method_or_said_not_to_be():
     assert of_code(*METHOD)
 
 
+READS = {"motion/files.py"}
+"""What the method's code takes from the rooms of the networks that decides no weight: weights count by themselves."""
+
+
+def test_the_code_of_networks_and_samplers_that_the_method_uses_is_part_of_it():
+    files = {file for place in METHOD for file in (
+        [ROOT / place] if place.endswith(".py") else (ROOT / place).glob("*.py"))}
+    used = {"/".join(found) + ".py" for file in files
+            for found in re.findall(r"^from \.+(samplers|motion)\.(\w+) import", file.read_text("utf-8"), re.MULTILINE)}
+    assert {"samplers/schedules.py", "motion/module.py"} < used
+    assert used - {file.relative_to(ROOT).as_posix() for file in files} == READS
+
+
 def test_tensors_are_what_they_hold():
     one = {"a": torch.randn(3, 4).half(), "b": torch.arange(4)}
     assert of_tensors(one) == of_tensors({"b": torch.arange(4), "a": one["a"].float()})
@@ -79,9 +94,18 @@ def test_tensors_are_what_they_hold():
         assert of_tensors({"a": one["a"].clone(), "b": one["b"]}) == of_tensors(one)
     changed = one["a"].clone()
     changed[2, 3] += 1e-2
-    others = ({"a": changed, "b": one["b"]}, {"a": one["a"].view(4, 3), "b": one["b"]}, {"c": one["a"], "b": one["b"]},
-              {"a": one["a"]}, {**one, "b": torch.arange(4).int()}, {}, {"a": torch.zeros(0), "b": torch.zeros(())})
+    a, b = one["a"], one["b"]
+    others = ({"a": changed, "b": b}, {"a": a.view(4, 3), "b": b}, {"c": a, "b": b}, {"a0": a, "b0": b}, {"a": a},
+              {"a": a, "b": b.int()}, {}, {"a": torch.zeros(0), "b": torch.zeros(())})
     assert len({of_tensors(one), *map(of_tensors, others)}) == len(others) + 1
+
+
+def test_a_file_counts_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "BLOCK", 4)
+    contents = (b"12345678", b"12345679", b"1234", b"123456789", b"")
+    for number, content in enumerate(contents):
+        (tmp_path / str(number)).write_bytes(content)
+    assert len({of_files([tmp_path / str(number)]) for number in range(len(contents))}) == len(contents)
 
 
 def test_files_are_what_is_in_them(tmp_path):

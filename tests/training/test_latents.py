@@ -38,6 +38,13 @@ def test_clips_of_one_frame_are_images_in_every_stage():
     assert stack(CLIPS).shape == (3, 7, 4, 8, 8)
 
 
+def test_every_stretch_of_a_clip_is_shown():
+    starts = {clip[0, 0, 0, 0].item() % 10 for number in range(40) for clip in source()(number).latents}
+    assert starts == {0, 1, 2, 3}
+    assert {frame[0, 0, 0].item() % 10 for number in range(60) for frame in source("image")(number).latents} == set(
+        range(7))
+
+
 def test_other_numbers_of_frames_are_refused():
     with pytest.raises(ValueError, match="the hint of clip 2 has 6 frames and the clip 7; expected as many"):
         source(hints=[CLIPS[0], CLIPS[1][:6], CLIPS[2]])

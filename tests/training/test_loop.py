@@ -251,11 +251,15 @@ def test_an_interrupt_keeps_no_weights_that_are_no_numbers(tmp_path):
     assert torch.load(path)["step"] == 2
 
 
-def test_a_checkpoint_with_weights_that_are_no_numbers_is_refused(tmp_path):
+@pytest.mark.parametrize("part", [
+    lambda state: state["average"]["weight"], lambda state: state["network"]["weight"],
+    lambda state: state["optimiser"]["state"][0]["exp_avg"],
+    lambda state: state["optimiser"]["state"][0]["exp_avg_sq"]], ids=["average", "network", "mean", "square"])
+def test_a_checkpoint_with_weights_that_are_no_numbers_is_refused(tmp_path, part):
     path, config = tmp_path / "s.pt", LoopConfig(steps=2, learning_rate=1e-2)
     list(train(regression(), config, path))
     state = torch.load(path)
-    state["average"]["weight"].fill_(float("nan"))
+    part(state).fill_(float("nan"))
     torch.save(state, path)
     with pytest.raises(CheckpointError, match="s.pt holds weights that are no numbers"):
         list(train(regression(), LoopConfig(steps=4, learning_rate=1e-2), path))
@@ -329,3 +333,13 @@ def test_a_name_is_for_one_run_at_a_time(tmp_path):
         # A process that writes no checkpoint shares the run of one that does.
         assert next(train(regression(), config, path, writes=False)).step == 1
     assert [report.step for report in train(regression(), config, path)] == [2, 3]
+
+
+def test_what_a_killed_run_left_of_its_checkpoint_is_cleared_and_nothing_else(tmp_path):
+    path, config = tmp_path / "s.pt", LoopConfig(steps=1, learning_rate=1e-2)
+    for name in (".s.pt.4711.0123abcd.tmp", ".t.pt.4711.0123abcd.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    list(train(regression(), config, path, writes=False))
+    assert len(list(tmp_path.iterdir())) == 2, "a process that does not write leaves the one that does alone"
+    list(train(regression(), config, path))
+    assert {file.name for file in tmp_path.iterdir()} == {"s.pt", ".t.pt.4711.0123abcd.tmp"}

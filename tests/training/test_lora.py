@@ -106,3 +106,10 @@ def test_layers_of_other_sizes_are_refused():
     name = next(iter(weights))
     with pytest.raises(ValueError, match="does not fit this UNet"):
         lora.fill(network, weights | {name: torch.zeros(1, 1)})
+
+
+def test_without_an_alpha_the_product_counts_as_it_is():
+    """alpha is the rank then, as every loader has it."""
+    _, tensors, weights = trained()
+    found, shape = lora.read({key: tensor for key, tensor in tensors.items() if not key.endswith("alpha")}, toys.NAMES)
+    assert (shape.rank, shape.alpha) == (toys.LORA.rank, float(toys.LORA.rank)) and found.keys() == weights.keys()

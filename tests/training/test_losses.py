@@ -109,6 +109,16 @@ def test_gradients_reach_the_student_alone(teacher_free):
     assert all(p.grad is None for net in (target, teacher) for p in net.parameters())
 
 
+def test_the_student_alone_keeps_what_a_way_back_needs():
+    """Also where the weights of the others could be trained."""
+    student, target, teacher = Net(), Net(), Net()
+    kept = []
+    for net in (student, target, teacher):
+        net.register_forward_hook(lambda net, inputs, output: kept.append((net, output.requires_grad)))
+    distillation_loss(student, target, teacher, drawn(), EMPTY, DIFFUSION, 1e-3)
+    assert kept == [(teacher, False), (teacher, False), (target, False), (student, True)]
+
+
 def test_guidance_goes_beyond_the_conditional_prediction_by_each_samples_w():
     d = replace(drawn(count=2), w=torch.tensor([0.0, 3.0]), context=torch.ones(2, 2, 3))
     guided = guided_prediction(lambda z, t, c: z * 0 + 1 + c.mean(), torch.zeros(2, 4, 5, 5), d, EMPTY)

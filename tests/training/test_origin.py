@@ -20,6 +20,8 @@ def test_what_changes_no_finished_step_may_change(changes):
     ({"seed": 1}, 100, ["seed 1, was 0"]),
     ({"schedule": "LCM"}, 100, ["schedule LCM, was none"]),
     ({"rate": "cosine"}, 100, ["rate cosine, was constant"]),
+    # Of the two, one falls over all its steps.
+    ({"rate": "cosine", "steps": 900}, 100, ["steps 900, was 500", "rate cosine, was constant"]),
     # Twenty steps of the first warm-up, forty of the second: neither may be running.
     ({"warmup": 40, "steps": 900}, 30, ["warmup 40, was 20"]),
     ({"warmup": 10}, 15, ["warmup 10, was 20"])])

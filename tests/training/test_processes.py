@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from animatelcm import standalone
 from animatelcm.tests.training import toys
 from animatelcm.training.config import LoopConfig
 from animatelcm.training.loop import train
-from animatelcm.training.processes import batch_number, shared
+from animatelcm.training.processes import batch_number, interrupts_noted, shared
 from animatelcm.training.stages import image_stage
 
 
@@ -64,6 +65,17 @@ def test_two_processes_give_what_one_gives():
         for stage in together:
             torch.testing.assert_close(stage.parameters[name], weight, rtol=0, atol=1e-5)
             torch.testing.assert_close(stage.average[name], alone.average[name], rtol=0, atol=1e-5)
+
+
+def test_ctrl_c_is_noted_while_it_is_wanted_and_raised_again_afterwards():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ValueError), interrupts_noted() as noted:
+        signal.raise_signal(signal.SIGINT)
+        assert noted == [signal.SIGINT]
+        raise ValueError
+    assert signal.getsignal(signal.SIGINT) is before
+    with interrupts_noted(wanted=False) as noted:
+        assert signal.getsignal(signal.SIGINT) is before and noted == []
 
 
 # Two real processes, of which one stops: the other stops too, and neither waits for ever.

@@ -56,6 +56,12 @@ def test_the_motion_stage_trains_the_motion_module_and_all_at_once_the_lora_too(
     assert changed == ({"motion"} if decoupled else {"motion", "up", "down"})
 
 
+def test_where_all_is_trained_at_once_the_target_starts_as_the_student():
+    """Nothing was distilled before that the target should receive little by little."""
+    setting = toys.setting("motion", decoupled=False)
+    assert torch.equal(run(setting.model, motion_stage(setting).average), run(setting.model))
+
+
 def test_the_image_stage_trains_the_lora_alone():
     setting = toys.setting("image")
     before = ema.copies(dict(setting.model.named_parameters()))
@@ -101,6 +107,17 @@ def test_adaptation_has_no_teacher():
     assert stage.teacher == {}
 
 
+def test_adaptation_aims_at_the_average_and_not_at_the_student():
+    """An average that keeps all is the network as it was."""
+    setting = toys.setting("adapt", lora=False)
+    stage = adaptation_stage(setting, ("motion.",))
+    list(train(stage, LoopConfig(steps=3, learning_rate=1e-1, ema=1.0)))
+    (of_target, aim), (of_student, prediction) = calls_of(setting, stage)
+    base = toys.Model()
+    torch.testing.assert_close(aim, base(*of_target), rtol=0, atol=1e-6)
+    assert (prediction - base(*of_student)).abs().max() > 1e-3
+
+
 def test_the_losses_fall():
     for make, name in ((image_stage, "image"), (motion_stage, "motion")):
         setting = toys.setting(name)
@@ -125,3 +142,10 @@ def test_weights_that_are_no_numbers_are_named_before_the_first_step(make, name,
         next(p for key, p in setting.model.named_parameters() if key.startswith(weight)).view(-1)[0] = bad
     with pytest.raises(ValueError, match=f"{part} has 1 tensors with nan or infinite numbers, such as {weight}"):
         make(setting)
+
+
+def test_a_table_that_is_no_numbers_is_named_as_a_weight_is():
+    setting = toys.setting("motion")
+    setting.model.motion.register_buffer("positions", torch.tensor([0.0, float("nan")]))
+    with pytest.raises(ValueError, match="the motion module has 1 tensors with nan .*, such as motion.positions"):
+        motion_stage(setting)

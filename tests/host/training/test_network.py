@@ -160,6 +160,25 @@ def kernel_for_sampling(monkeypatch):
     monkeypatch.setattr(attention, "optimized_attention_masked", wrapped)
 
 
+def test_a_block_that_is_computed_again_is_called_by_its_own_name(model, motion, monkeypatch):
+    """By then the UNet has come to its last block; patches go by what the options say."""
+    seen, attend = [], trainable_module.attend
+
+    def note(chosen, *args, transformer_options=None, **kwargs):
+        seen.append((transformer_options["block"], transformer_options["transformer_index"]))
+        return attend(chosen, *args, transformer_options=transformer_options, **kwargs)
+
+    monkeypatch.setattr(trainable_module, "attend", note)
+    own = trainable(model, motion, torch.float32, CPU, gradient_checkpointing=True)
+    own.motion.requires_grad_(True)
+    prediction = call(own)
+    first = list(seen)
+    prediction.square().mean().backward()
+    again = seen[len(first):]
+    assert len(set(first)) > 3 and again and set(again) <= set(first)
+    assert again == [entry for entry in reversed(first) if entry in again]
+
+
 @pytest.mark.parametrize("gradient_checkpointing", [True, False])
 @pytest.mark.parametrize("with_motion", [True, False])
 def test_a_kernel_for_sampling_is_not_trained_with(model, motion, monkeypatch, kernel_for_sampling, with_motion,

@@ -9,6 +9,7 @@ from animatelcm.host.training.node_run import checkpoint_path
 from animatelcm.host.training.origins import of_control, of_patcher, with_parts
 from animatelcm.tests.host.controls import control_lora, control_net
 from animatelcm.tests.host.training.training_data import (
+    adapt_control_net,
     data,
     distil_motion_module,
     distil_spatial_lora,
@@ -54,6 +55,21 @@ def test_a_motion_module_is_its_weights_its_lora_and_its_encoder(model, motion, 
     assert len({of(module)["motion module"] for module in (motion, *others)}) == 4
     assert "image encoder" in of(loaded_image_to_video(tmp_path)) and "image encoder" not in of(motion)
     assert of(loaded_motion(tmp_path)) == of(motion) and "motion module" not in of(None)
+
+
+def test_what_no_weight_shows_of_a_motion_module_counts_too(model, tmp_path):
+    """Its heads, the frames that it knows, its own position tables, and the weights of its encoder."""
+    def of(module):
+        return with_parts(Origin(), model, module).contents
+
+    motion, own = loaded_motion(tmp_path), loaded_motion(tmp_path)
+    width = motion.config.channels[0]
+    own.patcher.model.set_positions({width: torch.ones(motion.config.max_frames, width)})
+    others = (own, *(replace(motion, config=replace(motion.config, **changes))
+                     for changes in ({"heads": 4}, {"max_frames": 32})))
+    assert len({of(module)["motion module"] for module in (motion, *others)}) == 4
+    one, other = (loaded_image_to_video(tmp_path, seed=seed) for seed in (1, 2))
+    assert of(one)["image encoder"] != of(other)["image encoder"]
 
 
 @pytest.mark.parametrize("make", [control_net, control_lora])
@@ -128,3 +144,13 @@ def test_the_later_stages_know_their_motion_module_and_lora(model, motion, tmp_p
     train_image_encoder(model, motion, True, data(), adapted)
     with pytest.raises(CheckpointError, match="with_motion False, was True"):
         train_image_encoder(model, motion, False, data(), adapted)
+
+
+@pytest.mark.parametrize("make", [control_net, control_lora])
+def test_the_adaptation_of_a_control_net_knows_which_one_it_was(model, make):
+    one, other, wanted = make(), make(), request("adapt", "control", steps=1)
+    weights = other.control_weights if make is control_lora else other.control_model.state_dict()
+    weights["zero_convs.0.0.weight"].add_(1)
+    adapt_control_net(model, None, one, data(hints=True), wanted)
+    with pytest.raises(CheckpointError, match="control.pt belongs to another training: another ControlNet"):
+        adapt_control_net(model, None, other, data(hints=True), wanted)

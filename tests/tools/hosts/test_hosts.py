@@ -170,6 +170,23 @@ def test_another_archive_is_refused(archive: Path, tmp_path: Path) -> None:
     assert not target.parent.exists()
 
 
+def test_an_archive_that_is_half_unpacked_is_no_host(
+        archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, copies = tmp_path / "hosts" / "1.2.3", []
+
+    def copy_one(source: io.BufferedIOBase, copy: io.BufferedIOBase) -> None:
+        copies.append(copy)
+        if len(copies) > 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(hosts.shutil, "copyfileobj", copy_one)
+        unpack(archive, hashlib.sha256(archive.read_bytes()).hexdigest(), target)
+    assert not target.exists()
+    unpack(archive, hashlib.sha256(archive.read_bytes()).hexdigest(), target)
+    assert version_of(target) == "1.2.3"
+
+
 def test_missing_archive_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="missing after the download"):
         unpack(tmp_path / "none.tar.gz", "0" * 64, tmp_path / "host")

@@ -50,6 +50,18 @@ def test_a_killed_holder_leaves_nothing_behind(tmp_path: Path) -> None:
         pass
 
 
+def test_the_holder_is_named_and_not_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("123456789\n")
+    with hold(path) as first:
+        assert first.stdout.readline() == "held\n"
+        with hold(path) as second:
+            said = second.stdout.readline()
+            first.communicate("\n")
+            second.communicate("\n")
+    assert said == f"Waiting: process {first.pid} holds {path} while it does something\n"
+
+
 def test_it_is_free_again_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with pytest.raises(KeyError), locked(path, "test"):

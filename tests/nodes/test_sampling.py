@@ -1,0 +1,21 @@
+"""The nodes that give noise levels and the sampler: each socket is what it is called."""
+
+import pytest
+import torch
+from animatelcm.nodes.sampling import Sampler, Scheduler
+from animatelcm.tests.support import tiny_model
+from comfy.samplers import simple_scheduler
+
+
+@pytest.mark.parametrize(("steps", "denoise", "total"), [(4, 1.0, 4), (4, 0.5, 8), (8, 0.8, 10), (3, 0.0, 0)])
+def test_the_noise_levels_are_the_last_ones_of_the_hosts_simple_scheduler(steps, denoise, total):
+    model = tiny_model()
+    found = Scheduler.execute(model, steps, denoise).result[0]
+    whole = simple_scheduler(model.get_model_object("model_sampling"), total) if total else torch.empty(0)
+    assert torch.equal(found, whole[-(steps + 1):])
+
+
+def test_the_share_of_fresh_noise_reaches_the_sampler():
+    """Without noise the sampler asks nobody for any: every seed gives the same."""
+    for share in (0.0, 0.25, 1.0):
+        assert Sampler.execute(share).result[0].extra_options == {"gamma": share}
