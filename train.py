@@ -82,7 +82,7 @@ def run(plan, log: bool) -> None:
                 found, plan.clips, plan.views, loaded.encoders(), output_dir / "cache", _progress(report))
                 if accelerator.is_main_process == turn else None):
             clips = mine
-    report(clips.output_dir.report())
+    report(clips.folder.report())
     if log:
         accelerator.init_trackers(plan.options.name)
     try:

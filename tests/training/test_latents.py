@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from animatelcm.training.config import PRESETS
+from animatelcm.training.draws import stack
 from animatelcm.training.latents import LatentSource
 
 CONFIG = replace(PRESETS["tiny"]["adapt"], batch=3, num_frames=4)
@@ -26,6 +27,15 @@ def test_a_condition_has_the_frames_of_its_clip(stage):
         assert hint.shape == ((3, 3, 8, 8) if stage == "image" else (3, 4, 3, 8, 8))
         assert torch.equal(hint, batch.latents[..., :3, :, :] + 100)
     assert len({batch.latents.sum().item() for batch in batches}) > 10
+
+
+def test_clips_of_one_frame_are_images_in_every_stage():
+    adapt, image = (replace(source(), config=replace(CONFIG, stage=stage, num_frames=1))
+                    for stage in ("adapt", "image"))
+    for one, other in ((adapt(number), image(number)) for number in range(5)):
+        assert one.latents.shape == one.conditions["hint"].shape == (3, 4, 8, 8)
+        assert torch.equal(one.latents, other.latents)
+    assert stack(CLIPS).shape == (3, 7, 4, 8, 8)
 
 
 def test_other_numbers_of_frames_are_refused():
