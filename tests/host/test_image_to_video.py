@@ -181,7 +181,7 @@ def test_the_announced_bytes_of_one_window_are_those_that_are_kept(model, motion
     applied, kept = animate(model, motion, latents(count)), []
 
     def note(executor, x, timesteps, context, y, control, options, **kwargs):
-        kept.append(sum(level.nbytes for _, levels in options[KeptFeatures]._places.values() for level in levels))
+        kept.append(sum(level.nbytes for _, levels in options[KeptFeatures]._kept.values() for level in levels))
         return executor(x, timesteps, context, y, control, options, **kwargs)
 
     applied.add_wrapper(WrappersMP.DIFFUSION_MODEL, note)
