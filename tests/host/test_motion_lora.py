@@ -11,6 +11,7 @@ import torch
 from animatelcm.host.folders import register_folders
 from animatelcm.host.motion import apply_motion
 from animatelcm.host.motion_lora import with_motion_lora
+from animatelcm.host.patchers import weights_name
 from animatelcm.motion.files import MotionFileError
 from animatelcm.nodes.motion_lora import LoadMotionLoRA
 from animatelcm.samplers.schedules import SCHEDULES
@@ -123,3 +124,18 @@ def test_a_lora_that_does_not_fit_changes_nothing(motion, tmp_path):
     with pytest.raises(MotionFileError, match=r"wide\.safetensors does not fit"):
         with_motion_lora(motion, path, 1.0)
     assert not motion.patcher.patches
+
+
+def test_weights_that_differ_have_names_that_differ(motion, tmp_path):
+    """A MODEL has each of equal ones once, so that two of one name would be one."""
+    tensors, metadata, _, _ = FORMATS["diffusers"]
+    layer = next(key for key in tensors if key.endswith("lora_B.weight"))
+    files = [(tensors, metadata), (tensors, by_hand.adapter_metadata(lora_alpha=6)),
+             (tensors | {layer: tensors[layer] + 1}, metadata)]
+    paths = [save(tmp_path / f"{number}.safetensors", *file) for number, file in enumerate(files)]
+    first = with_motion_lora(motion, paths[0], 1.0)[0]
+    others = [motion, with_motion_lora(motion, paths[0], 0.5)[0], with_motion_lora(first, paths[0], 1.0)[0],
+              *(with_motion_lora(motion, path, 1.0)[0] for path in paths[1:])]
+    assert len({weights_name(each.patcher) for each in (first, *others)}) == len(others) + 1
+    copy = save(tmp_path / "copy.safetensors", tensors, metadata)
+    assert weights_name(with_motion_lora(motion, copy, 1.0)[0].patcher) == weights_name(first.patcher)

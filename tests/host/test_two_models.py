@@ -11,6 +11,7 @@ from animatelcm.host.image_to_video import apply_image_to_video
 from animatelcm.host.motion import apply_motion
 from animatelcm.host.motion_lora import with_motion_lora
 from animatelcm.host.sampling import model_sampling_for
+from animatelcm.host.second_model import WAITING
 from animatelcm.keyframes.curve import parse_curve
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.motion import loras_by_hand as by_hand
@@ -122,3 +123,14 @@ def test_a_model_may_be_loaded_again_during_its_run(model, motions):
         comfy.model_management.load_models_gpu([applied, *applied.get_nested_additional_models()])
 
     assert torch.equal(run(applied, callback=load), expected)
+
+
+def test_a_second_model_that_waits_may_be_unloaded_to_free_memory(motion):
+    """It is not displaced by another one then."""
+    applied = apply_motion(tiny_model(), motion, 1.0, SCHEDULES[SCHEDULE])
+    applied.model.current_patcher = applied
+    applied.set_attachments(WAITING, True)
+    applied.detach(unpatch_all=True)
+    with pytest.raises(ValueError, match="two MODELs that come from one loaded checkpoint"):
+        applied.detach(unpatch_all=False)
+    applied.remove_attachments(WAITING)

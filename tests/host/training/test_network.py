@@ -8,9 +8,10 @@ from animatelcm.host import image_to_video
 from animatelcm.host.motion import apply_motion
 from animatelcm.host.training import control_nets
 from animatelcm.host.training import network as trainable_module
-from animatelcm.host.training.network import attending, layer_names, trainable
+from animatelcm.host.training.network import attending, diffusion, layer_names, trainable
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host.controls import control_net, hints
+from animatelcm.tests.host.sampling_routes import v_model
 from animatelcm.tests.host.snapshots import parts_of, weights_of
 from animatelcm.tests.support import conditioning, loaded_image_to_video, noise_for, tiny_model
 from animatelcm.training.config import LoopConfig, LoRAConfig
@@ -61,6 +62,10 @@ def test_it_predicts_what_the_host_does(model, motion):
     own = trainable(model, motion, torch.float32, CPU, gradient_checkpointing=False)
     host = host_call(apply_motion(model, motion, 1.0, SCHEDULES["AnimateDiff"]))
     torch.testing.assert_close(call(own), host, rtol=1e-4, atol=1e-5)
+
+
+def test_what_the_network_predicts_is_the_models(model):
+    assert [diffusion(each, SCHEDULES["AnimateDiff"], CPU).prediction for each in (model, v_model())] == ["eps", "v"]
 
 
 def test_two_clips_do_not_see_each_other(model, motion):
