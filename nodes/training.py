@@ -12,8 +12,6 @@ from ..training.config import INITS, PRESETS
 from .motion import MotionModuleSocket
 
 if TYPE_CHECKING:
-    from comfy.model_patcher import ModelPatcher
-
     from ..host.training.node_run import NodeRun
     from ..host.training.runs import Request
 
@@ -92,7 +90,7 @@ def request_from(stage: str, settings: dict, num_frames: int = 1) -> Request:
     return Request(configure(stage, preset, steps, learning_rate, seed, num_frames), schedule, name)
 
 
-def run_on(cls: type[io.ComfyNode], model: ModelPatcher, settings: dict) -> NodeRun:
+def run_on(cls: type[io.ComfyNode], model: io.Model.Type, settings: dict) -> NodeRun:
     """Return what runs the loop and shows its progress on the node."""
     from ..host.training.node_run import NodeRun
 
