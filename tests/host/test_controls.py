@@ -175,6 +175,6 @@ def test_a_mask_does_not_fit_a_part_of_the_picture(model, motion):
 
 def test_curve_and_mask_of_one_control_multiply():
     mask = torch.rand(1, 8, 8)
-    control = MotionControl(curve=parse_curve("0: 1, 3: 0.25", 0.0, 10.0), mask=mask)
+    control = StrengthControl(curve=parse_curve("0: 1, 3: 0.25", 0.0, 10.0), mask=mask)
     factor = control.factor(noise_for(4), 4, {})
     torch.testing.assert_close(factor, torch.tensor([1.0, 0.75, 0.5, 0.25]).view(4, 1, 1, 1) * mask)

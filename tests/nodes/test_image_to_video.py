@@ -61,7 +61,7 @@ def test_the_outputs_are_a_model_and_empty_frames(module, vae, messages):
     assert (entry.insert.motion_scale, entry.insert.level_weights, entry.strength) == (0.8, (1.0,) * 4, 1.0)
 
 
-def test_every_socket_is_what_it_is_called(module, vae, told):
+def test_every_socket_is_what_it_is_called(module, vae, messages):
     weights = {f"level_{level}_weight": level / 10 for level in (1, 2, 3, 4)}
     model, latent = execute(module, vae, image(), width=64, height=96, num_frames=5, motion_scale=0.7,
                             motion_strength=1.3, schedule="AnimateDiff", **weights)

@@ -64,17 +64,18 @@ def test_every_socket_of_a_run_is_what_it_is_called(monkeypatch):
                                "schedule": "LCM", "num_frames": 6, "name": "mine", "model": "model"}
     execute(nodes.DistillSpatialLoRA, **given)
     execute(nodes.DistillMotionModule, **given, motion_module="module", lora="lora", init="both", decoupled=False)
-    execute(nodes.AdaptAdapter, **given, motion_module="module", train=nodes.ENCODER)
+    execute(nodes.AdaptAdapter, **given, motion_module="module", train=nodes.IMAGE_ENCODER)
     for name, frames in (("distil_spatial_lora", 1), ("distil_motion_module", 6), ("train_image_encoder", 6)):
-        model, *_, found, request = asked[name]
+        model, *_, found, request, run = asked[name]
         config = request.config
-        assert (model, request.name, request.schedule, request.preview_every) == ("model", "mine", "LCM", 5)
+        assert (model, request.name, run.name, request.schedule, run.preview_every) == (
+            "model", "mine", "mine", "LCM", 5)
         assert (config.loop.steps, config.loop.learning_rate, config.seed, config.num_frames) == (7, 0.25, 3, frames)
         assert len(found.latents) == len(examples.latents) and found.hints is None
         for captions, others in ((found.positive, examples.positive), ([found.negative], [examples.negative])):
             assert all(torch.equal(one[0][0], other[0][0]) for one, other in zip(captions, others, strict=True))
     assert asked["distil_motion_module"][1:3] == ("module", "lora")
-    how = asked["distil_motion_module"][-1].config.distillation
+    how = asked["distil_motion_module"][-2].config.distillation
     assert (how.init, how.decoupled) == ("both", False)
     assert asked["train_image_encoder"][1:3] == ("module", False)
     execute(nodes.AdaptAdapter, **given, motion_module="module", train=nodes.BOTH)
