@@ -31,7 +31,7 @@ from ...storage.atomic import replacing
 from ...training import checkpoints
 from ...training.fingerprint import digest, of_tensors
 from .denoising import ALPHAS_CUMPROD, denoising_loss, generator
-from .latent_cache import BLOCK, Cache, Source, cached, load_codec
+from .latent_cache import Cache, Source, cached, load_codec, whole
 from .sessions import Plan, Sitting, run, stage_of
 from .sheets import PROMPTS, sample, write_sheet
 
@@ -198,10 +198,9 @@ def main() -> None:
     parser.add_argument("--finish", type=int, metavar="STEPS", help="let the rate fall to zero over so many steps")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    images = max(1, chosen.images // BLOCK) * BLOCK
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     plan = Plan(chosen.folder, chosen.seed, *pace_for(device), chosen.finish)
-    train(plan, images, Sitting(chosen.minutes), device)
+    train(plan, whole(chosen.images), Sitting(chosen.minutes), device)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,11 @@ class CacheError(ValueError):
     """A cache holds other latents than its source gives now."""
 
 
+def whole(count: int) -> int:
+    """Return a number of entries that makes whole blocks."""
+    return max(1, count // BLOCK) * BLOCK
+
+
 @dataclass(frozen=True)
 class Source:
     """What a cache holds: random scenes by their numbers."""
@@ -182,7 +187,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int)
     chosen = parser.parse_args()
-    source = Source(chosen.name, chosen.count, chosen.name == "clips", chosen.seed)
+    source = Source(chosen.name, whole(chosen.count), chosen.name == "clips", chosen.seed)
     cached(chosen.folder / "cache", source, load_codec(chosen.folder / "weights"), chosen.workers)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...demo import network
 from ...demo.autoencoder import Autoencoder
@@ -31,7 +33,7 @@ from ...training.fingerprint import digest, of_files
 from ...training.seeds import seeded
 from .denoising import ALPHAS_CUMPROD, denoising_loss, generator
 from .image_training import ATTENTION, MOMENTS, ImageModel, attend, captions_of, new_model
-from .latent_cache import BLOCK, Cache, Source, cached, load_codec
+from .latent_cache import BLOCK, Cache, Source, cached, load_codec, whole
 from .sessions import Plan, Sitting, run, stage_of
 from .sheets import PROMPTS, sample, write_sheet
 
@@ -75,7 +77,10 @@ class Moving:
 
     def __call__(self, z: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         """Return v of clips, (b f) c h w."""
-        return self.unet(z, timesteps, context, transformer_options=dict(self.options))
+        # The fused kernel of a CPU is slow on the way back where clips are short.
+        plain = sdpa_kernel(SDPBackend.MATH) if z.device.type == "cpu" else nullcontext()
+        with plain:
+            return self.unet(z, timesteps, context, transformer_options=dict(self.options))
 
 
 # The data of a step, and its loss.
@@ -193,10 +198,9 @@ def main() -> None:
     parser.add_argument("--finish", type=int, metavar="STEPS", help="let the rate fall to zero over so many steps")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    count = max(1, chosen.clips // BLOCK) * BLOCK
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     plan = Plan(chosen.folder, chosen.seed, *pace_for(device), chosen.finish)
-    train(plan, count, Sitting(chosen.minutes), device)
+    train(plan, whole(chosen.clips), Sitting(chosen.minutes), device)
 
 
 if __name__ == "__main__":
