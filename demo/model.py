@@ -52,6 +52,7 @@ MOTION_CONFIG = MotionConfig(channels=(32, 64, 64, 64), heads=4)
 TEXT_CONFIG = {
     "num_hidden_layers": 0, "hidden_size": CONTEXT_DIM, "num_attention_heads": 4, "intermediate_size": 4 * CONTEXT_DIM,
     "hidden_act": "quick_gelu", "max_position_embeddings": MAX_TOKENS, "eos_token_id": VOCABULARY.index("<end>"),
+    "vocab_size": len(VOCABULARY),
 }
 """CLIP's text model without its layers: a token and a position embedding and the final norm."""
 
@@ -78,7 +79,7 @@ class TinyTextModel(comfy.clip_model.CLIPTextModel):
     def __init__(self, config: dict, dtype, device, operations) -> None:
         super().__init__(config, dtype, device, operations)
         self.text_model.embeddings.token_embedding = operations.Embedding(
-            len(VOCABULARY), CONTEXT_DIM, dtype=dtype, device=device)
+            config["vocab_size"], config["hidden_size"], dtype=dtype, device=device)
 
 
 class TinyClipModel(comfy.sd1_clip.SD1ClipModel):
@@ -105,9 +106,9 @@ class TinyTokenizer(comfy.sd1_clip.SD1Tokenizer):
                 max_length=MAX_TOKENS, embedding_size=CONTEXT_DIM))
 
 
-def new_unet(seed: int) -> UNetModel:
+def new_unet(seed: int, config: dict = UNET_CONFIG, num_heads: int = NUM_HEADS) -> UNetModel:
     """Build the untrained UNet in float32, initialised as torch initialises its layers."""
-    unet = UNetModel(**UNET_CONFIG, num_heads=NUM_HEADS, num_head_channels=-1, dtype=torch.float32,
+    unet = UNetModel(**config, num_heads=num_heads, num_head_channels=-1, dtype=torch.float32,
                      operations=comfy.ops.disable_weight_init)
     _initialise(unet, seed)
     # Every residual branch starts at zero, so that the network starts as the identity.
@@ -131,9 +132,9 @@ def new_control_net(unet: UNetModel, seed: int) -> ControlNet:
     return control_net
 
 
-def new_text_model(seed: int) -> TinyTextModel:
+def new_text_model(seed: int, config: dict = TEXT_CONFIG) -> TinyTextModel:
     """Build the untrained text encoder in float32."""
-    text = TinyTextModel(dict(TEXT_CONFIG), torch.float32, "cpu", comfy.ops.disable_weight_init)
+    text = TinyTextModel(dict(config), torch.float32, "cpu", comfy.ops.disable_weight_init)
     _initialise(text, seed)
     return text
 
