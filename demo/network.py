@@ -7,8 +7,10 @@ from .tokenizer import CONTEXT_DIM, MAX_TOKENS, VOCABULARY, WordTokenizer
 
 START, END = VOCABULARY.index("<start>"), VOCABULARY.index("<end>")
 
+CHANNELS, FACTORS = 64, (1, 2, 1, 1)
+"""Of the UNet's first level, and the factors of all levels."""
 UNET = {
-    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 64, "channel_mult": (1, 2, 1, 1),
+    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": CHANNELS, "channel_mult": FACTORS,
     "num_res_blocks": [2, 2, 2, 2], "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0], "transformer_depth_middle": 1,
     "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "context_dim": CONTEXT_DIM,
     "use_spatial_transformer": True, "use_linear_in_transformer": False, "use_temporal_attention": False,
@@ -26,7 +28,7 @@ TEXT = {
 }
 """CLIP's text model with two of its layers: what follows a word, the padding included, knows the words before it."""
 
-MOTION = MotionConfig(channels=tuple(UNET["model_channels"] * factor for factor in UNET["channel_mult"]), heads=4)
+MOTION = MotionConfig(channels=tuple(CHANNELS * factor for factor in FACTORS), heads=4)
 """The motion module that fits this UNet, with all 21 sites."""
 
 

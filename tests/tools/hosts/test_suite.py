@@ -120,6 +120,6 @@ def test_nothing_runs_on_when_it_is_stopped(project: Path, monkeypatch: pytest.M
 
 
 def test_the_chosen_tests_exist_on_pinned_hosts() -> None:
-    assert all((ROOT / path).exists() for path in suite.CHOSEN)
+    assert all((ROOT / word.removeprefix("--ignore=")).exists() for word in suite.CHOSEN)
     assert REFERENCE not in suite.OTHER_HOSTS
     assert set(suite.OTHER_HOSTS) <= set(RELEASES)
