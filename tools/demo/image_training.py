@@ -11,7 +11,6 @@ and best weights.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import random
 from collections.abc import Callable
@@ -30,8 +29,9 @@ from ...demo.files import TEXT, UNET
 from ...storage.atomic import replacing
 from ...training import checkpoints
 from ...training.fingerprint import digest, of_tensors
+from .command_line import train_from_command_line
 from .denoising import ALPHAS_CUMPROD, denoising_loss, generator
-from .latent_cache import Cache, Source, cached, load_codec, whole
+from .latent_cache import Cache, Source, cached, load_codec
 from .sessions import Plan, Sitting, run, stage_of
 from .sheets import PROMPTS, sample, write_sheet
 
@@ -190,18 +190,5 @@ def train(plan: Plan, images: int, sitting: Sitting, device: torch.device) -> in
     return run(stage, plan.config(), plan.folder / f"{stage.name}.pt", sitting, look, partial(print, flush=True))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=Path("output") / "train-demo")
-    parser.add_argument("--images", type=int, default=200_000, help="frames in the cache")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="of this sitting")
-    parser.add_argument("--finish", type=int, metavar="STEPS", help="let the rate fall to zero over so many steps")
-    parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    plan = Plan(chosen.folder, chosen.seed, *pace_for(device), chosen.finish)
-    train(plan, whole(chosen.images), Sitting(chosen.minutes), device)
-
-
 if __name__ == "__main__":
-    main()
+    train_from_command_line(train, pace_for, __doc__, "images", 200_000)

@@ -9,7 +9,6 @@ model is.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import random
 from contextlib import nullcontext
@@ -31,9 +30,10 @@ from ...motion.module import MotionConfig, MotionModule
 from ...training import checkpoints
 from ...training.fingerprint import digest, of_files
 from ...training.seeds import seeded
+from .command_line import train_from_command_line
 from .denoising import ALPHAS_CUMPROD, denoising_loss, generator
 from .image_training import ATTENTION, MOMENTS, ImageModel, attend, captions_of, new_model
-from .latent_cache import BLOCK, Cache, Source, cached, load_codec, whole
+from .latent_cache import BLOCK, Cache, Source, cached, load_codec
 from .sessions import Plan, Sitting, run, stage_of
 from .sheets import PROMPTS, sample, write_sheet
 
@@ -190,18 +190,5 @@ def train(plan: Plan, count: int, sitting: Sitting, device: torch.device) -> int
     return run(stage, plan.config(), plan.folder / f"{stage.name}.pt", sitting, look, partial(print, flush=True))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=Path("output") / "train-demo")
-    parser.add_argument("--clips", type=int, default=12_800, help="clips in the cache")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="of this sitting")
-    parser.add_argument("--finish", type=int, metavar="STEPS", help="let the rate fall to zero over so many steps")
-    parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    plan = Plan(chosen.folder, chosen.seed, *pace_for(device), chosen.finish)
-    train(plan, whole(chosen.clips), Sitting(chosen.minutes), device)
-
-
 if __name__ == "__main__":
-    main()
+    train_from_command_line(train, pace_for, __doc__, "clips", 12_800)
