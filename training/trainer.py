@@ -46,6 +46,8 @@ class Stage:
     """What decides the result beside the loop: a checkpoint of another one is refused."""
     processes: int = 1
     """By how many the batches of a step are shared."""
+    optimiser: Callable[[LoopConfig], torch.optim.Optimizer] | None = None
+    """What makes an optimiser of the parameters, where it is not AdamW; the loop sets its rate."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,12 @@ class Trainer:
         # While it is, the weights are those of no step.
         self.changing = False
         self.left_out = 0
-        self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True)
+        self.optimiser = (stage.optimiser or self._adamw)(config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
+
+    def _adamw(self, config: LoopConfig) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters, lr=config.learning_rate, betas=config.betas,
+                                 weight_decay=config.weight_decay, fused=True)
 
     def step(self, step: int) -> Report:
         """Run the batches of a step; change the weights unless loss or gradient are not finite."""
@@ -170,7 +175,8 @@ class Trainer:
         return torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip).item()
 
     def _change(self, step: int, rate: float) -> None:
-        self.optimiser.param_groups[0]["lr"] = rate
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
         self.scaler.step(self.optimiser)
         self.scaler.update()
         keep = ema.keep_at(step, self.config.ema, self.config.ema_warmup)

@@ -19,6 +19,7 @@ from ...training import checkpoints, ema, loop
 from ...training.config import LoopConfig
 from ...training.origin import Origin
 from ...training.trainer import Stage
+from .muon import muon
 
 ENDLESS = 1_000_000
 """Steps of a training that only its sittings end."""
@@ -69,13 +70,14 @@ def stage_of(name: str, network: nn.Module, loss: Callable[[int], Tensor], conte
         CheckpointError: There is nothing to finish.
     """
     parameters = dict(network.named_parameters())
-    origin = Origin({"seed": plan.seed, "batch": plan.batch}, contents)
+    origin = Origin({"seed": plan.seed, "batch": plan.batch, "optimiser": "muon"}, contents)
     if plan.finish is not None:
         before = plan.folder / f"{name}.pt"
         state = checkpoints.load(before, torch.device("cpu"))
         checkpoints.fill(before, "network", parameters, state["network"])
         origin = origin.and_settings({"begins after": state["step"]})
-    return Stage(plan.name(name), parameters, loss, parameters, ema.copies(parameters), origin=origin)
+    return Stage(plan.name(name), parameters, loss, parameters, ema.copies(parameters), origin=origin,
+                 optimiser=lambda config: muon(network, config))
 
 
 def run(stage: Stage, config: LoopConfig, checkpoint: Path, sitting: Sitting, look: Callable[[int], None],
