@@ -166,16 +166,20 @@ def pose_of(scene: Scene) -> Pose:
     turn, flip, stretch = attitude(SUBJECTS[index], scene.way, scene.mirrored)
     unit, body = extent(index, turn, flip, stretch)
     way = torch.tensor(WAYS[scene.way], dtype=torch.float32)
-    spans = unit[2:] - unit[:2]
-    limits = torch.where(way != 0, WIDEST, SIZE - 6.0)
-    scale = min(scene.size / float((body[2:] - body[:2]).max()), float((limits / spans).min()))
-    box, spans = unit * scale, spans * scale
+    scale = min(scene.size / float((body[2:] - body[:2]).max()), largest_scale(scene.way, unit))
+    box, spans = unit * scale, (unit[2:] - unit[:2]) * scale
     room = SIZE + BEYOND - BEHIND - float((spans * way.abs()).sum())
     speed = min(scene.speed, room / (FRAMES - 1))
     step = way * speed
     place = torch.tensor([scene.x, scene.y])
     low, high = _room(scene, box, step, BACKDROPS[scene.backdrop])
     return Pose(low + place * (high - low), step, scale, turn, flip, stretch, box, body * scale)
+
+
+def largest_scale(way: str, box: Tensor) -> float:
+    """Return the largest scale at which what spans a box at scale 1 has room to go its way."""
+    limits = torch.where(torch.tensor(WAYS[way]) != 0, WIDEST, SIZE - 6.0)
+    return float((limits / (box[2:] - box[:2])).min())
 
 
 def _room(scene: Scene, box: Tensor, step: Tensor, backdrop: Backdrop) -> tuple[Tensor, Tensor]:
@@ -242,14 +246,24 @@ def _sprite(scene: Scene, pose: Pose, centres: Tensor, moments: list[int]) -> Te
     index = NAMES.index(scene.subject)
     phases = [(scene.phase + moment) % PHASES for moment in moments]
     bob = SUBJECTS[index].bob * torch.sin(torch.tensor(phases) * (4 * math.pi / PHASES))
-    middle = torch.stack([centres[:, 0], centres[:, 1] + bob], dim=1) - SIZE / 2
+    middles = torch.stack([centres[:, 0], centres[:, 1] + bob], dim=1)
+    return place(sprites()[index, phases], middles, pose.scale, pose.turn, pose.flip, pose.stretch)
+
+
+def place(cells: Tensor, middles: Tensor, scale: float, turn: float, flip: bool, stretch: float) -> Tensor:
+    """Draw sprites, (f, 4, CELL, CELL), with their middles in places of the frame: (f, 4, SIZE, SIZE).
+
+    Args:
+        middles: x and y in pixels, (f, 2).
+        turn, flip, stretch: As `attitude` has them.
+    """
     # From a frame's pixel to the sprite's: the picture is moved, turned, stretched and mirrored backwards.
-    matrix = _rotation(-pose.turn) / pose.scale
-    matrix = torch.tensor([[-pose.stretch if pose.flip else pose.stretch], [1 / pose.stretch]]) * matrix
-    offset = -(middle @ matrix.T) / (CELL / 2)
-    theta = torch.cat([(matrix * (SIZE / CELL)).expand(len(moments), 2, 2), offset.unsqueeze(2)], dim=2)
-    grid = F.affine_grid(theta, [len(moments), 4, SIZE, SIZE], align_corners=False)
-    return F.grid_sample(sprites()[index, phases], grid, mode="bilinear", align_corners=False)
+    matrix = _rotation(-turn) / scale
+    matrix = torch.tensor([[-stretch if flip else stretch], [1 / stretch]]) * matrix
+    offset = -((middles - SIZE / 2) @ matrix.T) / (CELL / 2)
+    theta = torch.cat([(matrix * (SIZE / CELL)).expand(len(cells), 2, 2), offset.unsqueeze(2)], dim=2)
+    grid = F.affine_grid(theta, [len(cells), 4, SIZE, SIZE], align_corners=False)
+    return F.grid_sample(cells, grid, mode="bilinear", align_corners=False)
 
 
 def _shadow(frames: Tensor, pose: Pose, centres: Tensor, opacity: float) -> Tensor:

@@ -78,22 +78,34 @@ def test_fitting_recovers_a_gaussian():
     assert frechet_distance(fit(drawn.sample((200_000,))), a) < 1e-3
 
 
-def test_features_are_low_frequencies_and_changes():
+def test_features_say_what_is_where():
     ramp = torch.linspace(0, 1, 32).view(1, 1, 1, 32).expand(16, 3, 32, 32)
     features = clip_features(ramp)
-    assert features.shape == (NUM_FEATURES,)
-    low = features[:8].view(2, 2, 2)
-    assert low[0, 0, 0].item() == pytest.approx(0.5)
-    assert low[0, 0, 1] < -0.1 and low[0, 1, 0].abs() < 1e-6 and low[1].abs().max() < 1e-6
-    assert features[8:14].abs().max() < 1e-3, "grey has no colour"
-    assert features[15:].tolist() == pytest.approx([np.log(1e-4)] * 2)
+    assert features.shape == (NUM_FEATURES,) and features.isfinite().all()
+    assert features[:4].tolist() == pytest.approx([0.25, 0.75, 0.25, 0.75], abs=0.01)
+    assert features[4:8].abs().max() < 1e-3, "grey has no colour"
+    blue = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(16, 3, 32, 32)
+    assert clip_features(blue)[4:6].tolist() == pytest.approx([0.5, 0.5], abs=1e-3)
 
 
-def test_features_do_not_depend_on_the_size_or_length():
-    scene = world.Scene("red", "circle", "left")
-    clip = world.render(scene)
-    half = torch.nn.functional.interpolate(clip, scale_factor=0.5, mode="area")
-    torch.testing.assert_close(clip_features(half)[:14], clip_features(clip)[:14], atol=2e-3, rtol=0.02)
+def test_what_stands_still_has_no_change():
+    torch.manual_seed(0)
+    still = torch.rand(1, 3, 32, 32).expand(16, -1, -1, -1)
+    nothing = np.log(1 / 255)
+    assert clip_features(still)[24:].tolist() == pytest.approx([nothing] * 9)
+    assert clip_features(still)[8:24].min() > nothing + 1
+
+
+def test_single_frames_and_odd_sizes_have_features():
+    assert clip_features(torch.rand(1, 3, 37, 41)).isfinite().all()
+
+
+def test_bands_are_wavelengths():
+    x = torch.arange(64.0)
+    for band, length in ((2, 8.0), (4, 4.0), (7, 2.3)):
+        waves = (0.5 + 0.4 * torch.sin(2 * np.pi * x / length)).view(1, 1, 1, 64).expand(2, 3, 64, 64)
+        energies = clip_features(waves)[8:15]
+        assert energies.argmax() + 1 == pytest.approx(band, abs=1)
 
 
 FAULTS = {

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 from animatelcm.demo import world
-from animatelcm.tools.evaluation.features import features_of
+from animatelcm.tools.evaluation.features import NUM_FEATURES, features_of
 from animatelcm.tools.evaluation.frechet import statistics_of
 from animatelcm.tools.evaluation.measure import OBEYED, Measured, measure_clip, measure_run, scenes, sum_up
 
@@ -73,7 +73,7 @@ def test_figures_are_means_and_the_distance(compared, tmp_path):
 
 
 def test_motion_is_unknown_where_no_object_was_seen(compared):
-    blank = Measured([0.0] * 17, dict.fromkeys(OBEYED, False), 1.0, None, 0.0, 0.0)
-    seen = Measured([1.0] * 17, blank.obeyed, 1.0, 0.5, 0.0, 0.0)
+    blank = Measured([0.0] * NUM_FEATURES, dict.fromkeys(OBEYED, False), 1.0, None, 0.0, 0.0)
+    seen = Measured([1.0] * NUM_FEATURES, blank.obeyed, 1.0, 0.5, 0.0, 0.0)
     assert math.isnan(sum_up([blank, blank], compared).motion)
     assert sum_up([blank, seen], compared).motion == 0.5
