@@ -15,18 +15,20 @@ from pathlib import Path
 
 import comfy.model_base
 import comfy.model_management
+import torch
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
-from torch import Tensor
+from torch import Size, Tensor
 
 from ..motion.files import read_motion_file
+from ..motion.frame_scales import FrameScales, Slot
 from ..motion.image_encoder import ImageEncoder
 from ..motion.module import MotionConfig, MotionModule
 from ..samplers.schedules import Schedule
 from .checks import check_run
-from .controls import StrengthControl, Video, strength_in
+from .controls import Factor, StrengthControl, Video, attention_scale_in, strength_in
 from .fit import bare_blocks, check_fit
 from .folders import MOTION_MODELS, listed_name
 from .inserts import AfterBlock, Block, Insert
@@ -57,6 +59,10 @@ class LoadedMotion:
     """When and where it acts, and how strongly."""
     sampling: str | None = None
     """What to set in a sampler, for the user."""
+    slots: tuple[Slot, ...] = ()
+    """Where the LoRAs are whose strength changes over the frames."""
+    loras: tuple[Factor, ...] = ()
+    """Their strengths."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,25 @@ class Applied:
     """What else changes the features, before the module does."""
     controls: tuple[StrengthControl, ...] = ()
     """When and where it acts, and how strongly."""
+    loras: tuple[Factor, ...] = ()
+    """Strengths of the LoRAs that change over the frames."""
+
+    def check(self, video: Size) -> None:
+        """Check that what changes over the frames belongs to a video of latents f 4 h w.
+
+        Raises:
+            ValueError: It does not.
+        """
+        for control in self.controls:
+            control.check(video)
+        for strength in self.loras:
+            strength.check(video[0])
+
+    def scales(self, x: Tensor, num_frames: int, options: dict) -> FrameScales:
+        """Return what changes over the frames in one call of the UNet, beside the strength."""
+        strengths = (torch.as_tensor(lora.in_call(x, num_frames, options)) for lora in self.loras)
+        return FrameScales(attention_scale_in(x, self.controls, num_frames, options),
+                           tuple(strength.to(x.device).view(-1, 1) for strength in strengths))
 
 
 @dataclass(frozen=True)
@@ -120,7 +145,7 @@ def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, sch
     """
     check_fit(model, motion.name, motion.family, motion.patcher.model)
     applied = model.clone()
-    entry = Applied(attach(applied, KEY, motion.patcher), strength, insert, motion.controls)
+    entry = Applied(attach(applied, KEY, motion.patcher), strength, insert, motion.controls, motion.loras)
     applied.model_options["transformer_options"][KEY] = (*applied_to(model), entry)
     if schedule is not None:
         applied.add_object_patch("model_sampling", model_sampling_for(model, schedule))
@@ -172,8 +197,9 @@ def _begin_call(executor, x: Tensor, t: Tensor, c_concat=None, c_crossattn=None,
     networks = [attached(model, entry.network) for entry in acting]
     strengths = [strength_in(x, entry.strength, entry.controls, num_frames, options) for entry in acting]
     inserts = [entry.insert.sites(base, x, num_frames, options) if entry.insert else {} for entry in acting]
+    scales = [entry.scales(x, num_frames, options) for entry in acting]
     bare = bare_blocks(base.diffusion_model) if acting else frozenset()
-    options[UNetCall] = UNetCall(num_frames, sites_of(networks, strengths, inserts), bare)
+    options[UNetCall] = UNetCall(num_frames, sites_of(networks, strengths, inserts, scales), bare)
     return executor(x, t, c_concat, c_crossattn, control, options, **conds)
 
 
@@ -230,8 +256,7 @@ def _begin_sampling(executor, noise: Tensor, latent_image: Tensor, sampler, sigm
     options = guider.model_options["transformer_options"]
     check_run(guider, noise.shape, noise_mask)
     for entry in applied_to(guider.model_patcher):
-        for control in entry.controls:
-            control.check(noise.shape)
+        entry.check(noise.shape)
     options[Video] = Video(noise.shape)
     return executor(noise, latent_image, sampler, sigmas, noise_mask, *args, **kwargs)
 
