@@ -15,20 +15,20 @@ from pathlib import Path
 
 import comfy.model_base
 import comfy.model_management
-import torch
 from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock, UNetModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
-from torch import Size, Tensor
+from torch import Tensor
 
 from ..motion.files import read_motion_file
-from ..motion.frame_scales import FrameScales, Slot
+from ..motion.frame_scales import Slot
 from ..motion.image_encoder import ImageEncoder
 from ..motion.module import MotionConfig, MotionModule
 from ..samplers.schedules import Schedule
+from .applied import Applied
 from .checks import check_run
-from .controls import Factor, StrengthControl, Video, attention_scale_in, strength_in
+from .controls import Factor, StrengthControl, Video, strength_in
 from .fit import bare_blocks, check_fit
 from .folders import MOTION_MODELS, listed_name
 from .inserts import AfterBlock, Block, Insert
@@ -64,38 +64,16 @@ class LoadedMotion:
     loras: tuple[Factor, ...] = ()
     """Their strengths."""
 
-
-@dataclass(frozen=True)
-class Applied:
-    """A motion module on a MODEL."""
-
-    network: str
-    """The name of its weights among the additional models."""
-    strength: float = 1.0
-    """Factor on what the module adds."""
-    insert: Insert | None = None
-    """What else changes the features, before the module does."""
-    controls: tuple[StrengthControl, ...] = ()
-    """When and where it acts, and how strongly."""
-    loras: tuple[Factor, ...] = ()
-    """Strengths of the LoRAs that change over the frames."""
-
-    def check(self, video: Size) -> None:
-        """Check that what changes over the frames belongs to a video of latents f 4 h w.
+    def check_fixed(self) -> None:
+        """Check that the weights are the same at all frames, for what takes nothing else.
 
         Raises:
-            ValueError: It does not.
+            ValueError: They are not.
         """
-        for control in self.controls:
-            control.check(video)
-        for strength in self.loras:
-            strength.check(video[0])
-
-    def scales(self, x: Tensor, num_frames: int, options: dict) -> FrameScales:
-        """Return what changes over the frames in one call of the UNet, beside the strength."""
-        strengths = (torch.as_tensor(lora.in_call(x, num_frames, options)) for lora in self.loras)
-        return FrameScales(attention_scale_in(x, self.controls, num_frames, options),
-                           tuple(strength.to(x.device).view(-1, 1) for strength in strengths))
+        if self.slots:
+            raise ValueError(f"{self.name} has a motion LoRA with a strength that changes over the frames, which is no "
+                             "part of its weights and can be neither saved nor trained. Leave strength_curve and "
+                             "strength_values of Load Motion LoRA empty")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def subject_mask(frames: Tensor, threshold: float, softness: float, background: 
         if len(frames) < 3:
             raise ValueError(f"a clip of {len(frames)} frames does not show its background. Connect an image of the "
                              "background, or use at least 3 frames")
-        background = colours.median(dim=0, keepdim=True).values
+        # Of frames that share their memory, torch 2.14 takes a wrong median.
+        background = colours.contiguous().median(dim=0, keepdim=True).values
     elif len(background) != 1 or background.shape[1:3] != frames.shape[1:3]:
         raise ValueError(f"the background has the shape {tuple(background.shape)}, the frames {tuple(frames.shape)}; "
                          "expected one image of the frames' height and width")

@@ -1,6 +1,5 @@
 """Numbers over the frames that come by a link: lists, arrays and the host's curves, and where they act."""
 
-import comfy.model_sampling
 import numpy as np
 import pytest
 import torch
