@@ -15,8 +15,9 @@ class FrameScales:
     """Factors in one call of a motion module, as its sites take them."""
 
     attention: float | Tensor = 1.0
-    """On the keys of the attention, and so on the logits of softmax: a number, or f 1 h w or what broadcasts to it, one
-    for each frame that is looked at. At 0 all frames are averaged, above 1 attention is sharper than trained."""
+    """On the keys of the attention, and so on the logits of softmax, as the scale of AnimateDiff-Evolved: a number, or
+    f 1 h w or what broadcasts to it, one for each frame that is looked at. At 0 all frames are averaged, above 1
+    attention is sharper than trained."""
     loras: tuple[Tensor, ...] = ()
     """The strengths of the LoRAs in the network, each f 1 or 1 1."""
 

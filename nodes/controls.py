@@ -22,7 +22,7 @@ class MotionControl(io.ComfyNode):
             display_name="Motion Control",
             category="AnimateLCM",
             description="Sets in which steps, at which frames and where in the picture a motion module acts.",
-            search_aliases=["motion mask", "effect multival", "start percent", "animatediff keyframe"],
+            search_aliases=["motion mask", "effect multival", "multival", "start percent", "animatediff keyframe"],
             inputs=[
                 MotionModuleSocket.Input("motion_module", tooltip="From Load Motion Module or Load Motion LoRA."),
                 io.Float.Input(
