@@ -131,8 +131,8 @@ def test_what_the_node_shows(clip):
 
 def test_prefix_and_suffix_stand_around_every_prompt(clip):
     inputs = PromptSchedule.define_schema().inputs
-    assert [socket.id for socket in inputs][-2:] == ["prefix", "suffix"]
-    assert all(socket.optional for socket in inputs[-2:])
+    assert [socket.id for socket in inputs][-3:] == ["prefix", "suffix", "position_values"]
+    assert all(socket.optional for socket in inputs[-3:])
     text = f"0: {SHORT}, 2: {OTHER}"
     around = PromptSchedule.execute(clip, text, 4, "linear", "a drawing of", "soft light").result[0]
     whole = schedule(clip, f'0: "a drawing of, {SHORT}, soft light", 2: "a drawing of, {OTHER}, soft light"')

@@ -160,7 +160,8 @@ def test_sgm_uniform_stays_on_the_grid(model):
 # The nodes.
 
 @pytest.mark.parametrize("node, inputs", [
-    (Scheduler, ["model", "steps", "denoise"]), (Sampler, ["stochasticity"]),
+    (Scheduler, ["model", "steps", "denoise"]),
+    (Sampler, ["stochasticity", "stochasticity_curve", "stochasticity_values"]),
 ])
 def test_sockets_are_as_documented(node, inputs):
     schema = node.define_schema()

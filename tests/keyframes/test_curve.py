@@ -1,7 +1,7 @@
 """Numbers that change over the frames."""
 
 import pytest
-from animatelcm.keyframes.curve import parse_curve
+from animatelcm.keyframes.curve import Drawn, Listed, check_range, parse_curve
 from animatelcm.keyframes.errors import KeyFrameError
 
 
@@ -47,3 +47,28 @@ def test_a_curve_is_as_long_as_its_video():
     curve = parse_curve("0%: 0, 100%: 1", 0, 10)
     assert curve.over(3).tolist() == [0, 0.5, 1]
     assert curve.over(5).tolist() == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_a_list_is_for_its_own_number_of_frames():
+    listed = Listed((0.5, 1.0, 0.25), "scale_values")
+    assert listed.over(3).tolist() == [0.5, 1.0, 0.25]
+    for frames in (2, 4):
+        with pytest.raises(ValueError, match=f"scale_values was given 3 numbers for a video of {frames} frames"):
+            listed.check(frames)
+
+
+def test_a_drawn_line_is_for_any_number_of_frames():
+    drawn = Drawn(lambda share: 2 * share)
+    assert [drawn.over(frames).tolist() for frames in (1, 2, 5)] == [[0.0], [0.0, 2.0], [0.0, 0.5, 1.0, 1.5, 2.0]]
+    drawn.check(1000)
+
+
+@pytest.mark.parametrize(("curve", "message"), [
+    (Listed((0.0, 1.5)), "values has 1.5 at frame 1; expected numbers from 0 to 1"),
+    (Drawn(lambda share: 4 * share), "values has 1.0.* at 25% of the video; expected numbers from 0 to 1"),
+    (Drawn(lambda share: float("nan")), "values has nan at 0% of the video; expected finite numbers"),
+])
+def test_numbers_outside_of_the_range_are_refused_with_their_place(curve, message):
+    with pytest.raises(ValueError, match=message):
+        check_range(curve, 0.0, 1.0)
+    check_range(Listed((0.0, 1.0)), 0.0, 1.0)

@@ -127,3 +127,19 @@ def test_the_callback_gets_what_each_step_began_with_and_what_it_found():
     for state, (x, denoised) in zip(states, calls, strict=True):
         assert torch.equal(state["x"], x) and torch.equal(state["denoised"], denoised)
     assert torch.equal(result, states[-1]["denoised"])
+
+
+def test_a_frame_with_its_own_share_is_as_with_that_share_for_all():
+    shares = torch.tensor([0.3, 1.0])
+    start = noise_source(0)() * levels(4)[0]
+    both = sample_lcm(Consistency(), start, levels(4), shares.view(-1, 1, 1, 1), noise_source(1))
+    for frame, share in enumerate(shares.double().tolist()):
+        alone = sample_lcm(Consistency(), start, levels(4), share, noise_source(1))
+        torch.testing.assert_close(both[frame], alone[frame], rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(both[0], sample_lcm(Consistency(), start, levels(4), 1.0, noise_source(1))[0])
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_one_frame_s_share_out_of_range_is_refused(share):
+    with pytest.raises(ValueError, match="gamma is"):
+        sample_lcm(Consistency(), torch.ones(SHAPE), levels(1), torch.tensor([0.5, share]).view(-1, 1, 1, 1))
