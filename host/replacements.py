@@ -48,4 +48,6 @@ async def register_replacements() -> None:
             new_node_id=new, old_node_id=old, old_widget_ids=list(OLD_WIDGETS[old]),
             input_mapping=[*({"new_id": name, "old_id": source} for name, source in taken.items()),
                            *({"new_id": name, "set_value": value} for name, value in fixed.items())],
-            output_mapping=[{"new_idx": index, "old_idx": index} for index in range(outputs)]))
+            # The index of an old output as a text: the editor finds the output by it, and the server finds none. It
+            # has none to find, as all keep their places, and would fail where what takes the output was replaced too.
+            output_mapping=[{"new_idx": index, "old_idx": str(index)} for index in range(outputs)]))

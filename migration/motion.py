@@ -137,8 +137,10 @@ def _module(draft: Draft, node: Node, modules: dict[str, _Module], report: Repor
     _note_file(source, file, report)
     if draft.source(source, "ad_settings") is not None:
         leave(draft, source, "ad_settings", "changes of positions and weights have no counterpart; left out", report)
-    module = draft.turn(source, "AnimateLCM_LoadMotionModule", {"motion_file": file})
-    report.became(source, f"Load Motion Module ({module.node})")
+    module = Link(source.id)
+    if not draft.nodes[source.id].fresh:
+        draft.turn(source, "AnimateLCM_LoadMotionModule", {"motion_file": file})
+        report.became(source, f"Load Motion Module ({module.node})")
     draft.done.add(node.id)
     link, strength = controlled(draft, node, module, report, in_place=True)
     if link.node != node.id:

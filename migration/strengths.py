@@ -41,7 +41,11 @@ def with_loras(draft: Draft, node: Node, module: Link, report: Report) -> Link:
     chain = []
     lora = draft.source(node, "motion_lora")
     while lora is not None and lora.kind == "ADE_AnimateDiffLoRALoader":
-        chain.append(lora)
+        if lora.mode == BYPASSED:
+            draft.done.add(lora.id)
+            report.became(lora, "left out, as it was bypassed")
+        else:
+            chain.append(lora)
         lora = draft.source(lora, "prev_motion_lora")
     if lora is not None:
         report.not_mapped(lora, "gives motion LoRAs in a way that is not known")

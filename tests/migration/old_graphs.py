@@ -8,8 +8,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from animatelcm.migration.shapes import OLD_WIDGETS
+
 OUTPUTS = {
-    "CheckpointLoaderSimple": ("MODEL", "CLIP", "VAE"), "CheckpointLoaderSimpleWithNoiseSelect": ("MODEL", "CLIP", "VAE"),
+    "CheckpointLoaderSimple": ("MODEL", "CLIP", "VAE"),
+    "CheckpointLoaderSimpleWithNoiseSelect": ("MODEL", "CLIP", "VAE"),
     "LoraLoaderModelOnly": ("MODEL",), "CLIPTextEncode": ("CONDITIONING",), "KSampler": ("LATENT",),
     "EmptyLatentImage": ("LATENT",), "ADE_EmptyLatentImageLarge": ("LATENT",), "VAEDecode": ("IMAGE",),
     "VAEEncode": ("LATENT",), "LoadImage": ("IMAGE", "MASK"), "SolidMask": ("MASK",), "Reroute": ("*",),
@@ -20,8 +23,12 @@ OUTPUTS = {
     "ADE_LoadAnimateDiffModel": ("MOTION_MODEL_ADE",),
     "ADE_LoadAnimateLCMI2VModel": ("MOTION_MODEL_ADE", "MOTION_MODEL_ADE"), "ADE_UpscaleAndVAEEncode": ("LATENT",),
     "ADE_AnimateDiffLoRALoader": ("MOTION_LORA",), "ADE_MultivalDynamic": ("MULTIVAL",),
-    "ADE_AnimateDiffUniformContextOptions": ("CONTEXT_OPTIONS",), "ADE_LoopedUniformContextOptions": ("CONTEXT_OPTIONS",),
-    "ADE_StandardUniformContextOptions": ("CONTEXT_OPTIONS",), "ADE_StandardStaticContextOptions": ("CONTEXT_OPTIONS",),
+    "ADE_AnimateDiffUniformContextOptions": ("CONTEXT_OPTIONS",),
+    "ADE_LoopedUniformContextOptions": ("CONTEXT_OPTIONS",),
+    "ADE_StandardUniformContextOptions": ("CONTEXT_OPTIONS",), "ADE_BatchedContextOptions": ("CONTEXT_OPTIONS",),
+    "ADE_StandardStaticContextOptions": ("CONTEXT_OPTIONS",), "ADE_ContextExtras_Set": ("CONTEXT_OPTIONS",),
+    "ADE_AnimateDiffKeyframe": ("AD_KEYFRAMES",), "ADE_NoiseLayerAdd": ("NOISE_LAYERS",),
+    "ADE_ApplyAnimateDiffModelWithCameraCtrl": ("M_MODELS",), "TimestepKeyframe": ("TIMESTEP_KEYFRAME",),
     "ADE_AnimateDiffSamplingSettings": ("SAMPLE_SETTINGS",), "ADE_AnimateDiffUnload": ("MODEL",),
     "IPAdapterModelLoader": ("IPADAPTER",), "IPAdapterApply": ("MODEL",),
     "VHS_LoadVideo": ("IMAGE", "INT", "AUDIO", "VHS_VIDEOINFO"), "VHS_VideoCombine": ("VHS_FILENAMES",),
@@ -211,9 +218,12 @@ GRAPHS = {graph.__name__: graph for graph in
           (gen1_uniform, gen2_looped, gen2_multivals, ip_adapter, video_to_video, image_to_video, prompt_travel)}
 
 DEMO_FILES = {
-    "AnimateLCM_sd15_t2v.ckpt": "AnimateLCM_demo_t2v.safetensors", "mm_sd_v15_v2.ckpt": "AnimateLCM_demo_t2v.safetensors",
-    "v3_sd15_mm.ckpt": "AnimateLCM_demo_t2v.safetensors", "AnimateLCM_sd15_i2v.ckpt": "AnimateLCM_demo_i2v.safetensors",
-    "lcm_lora.safetensors": "AnimateLCM_demo_lora.safetensors", "control.safetensors": "AnimateLCM_demo_layout.safetensors",
+    "AnimateLCM_sd15_t2v.ckpt": "AnimateLCM_demo_t2v.safetensors",
+    "AnimateLCM_sd15_i2v.ckpt": "AnimateLCM_demo_i2v.safetensors",
+    "mm_sd_v15_v2.ckpt": "AnimateLCM_demo_t2v.safetensors",
+    "v3_sd15_mm.ckpt": "AnimateLCM_demo_t2v.safetensors",
+    "lcm_lora.safetensors": "AnimateLCM_demo_lora.safetensors",
+    "control.safetensors": "AnimateLCM_demo_layout.safetensors",
     "v2_lora_PanLeft.ckpt": "AnimateLCM_demo_sway.safetensors",
 }
 """{a file that a user has: the demo's of the same kind}."""
@@ -232,8 +242,6 @@ def on_demo(prompt: dict[str, Any]) -> dict[str, Any]:
 
 def as_prompt(graph: dict[str, Any]) -> dict[str, Any]:
     """Return a graph of this file as its export in API format, as the packs it was made for would give it."""
-    from animatelcm.migration.shapes import OLD_WIDGETS
-
     known = OLD_WIDGETS | {
         "CheckpointLoaderSimple": ("ckpt_name",), "LoraLoaderModelOnly": ("lora_name", "strength_model"),
         "CLIPTextEncode": ("text",), "SolidMask": ("value", "width", "height"), "LoadImage": ("image",),
@@ -245,7 +253,8 @@ def as_prompt(graph: dict[str, Any]) -> dict[str, Any]:
     for link in graph["links"]:
         entry = list(link.values()) if isinstance(link, dict) else link
         origins[entry[0]] = [str(entry[1]), entry[2]]
-    bends = {str(node["id"]): origins[node["inputs"][0]["link"]] for node in graph["nodes"] if node["type"] == "Reroute"}
+    bends = {str(node["id"]): origins[node["inputs"][0]["link"]] for node in graph["nodes"]
+             if node["type"] == "Reroute"}
     prompt = {}
     for node in graph["nodes"]:
         if node["type"] == "Reroute":
