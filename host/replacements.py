@@ -30,11 +30,11 @@ REPLACEMENTS: tuple[tuple[str, str, dict[str, str], dict[str, Any], int], ...] =
     ("ACN_ControlNetLoaderAdvanced", "ControlNetLoader", {"control_net_name": "cnet"}, {}, 1),
     ("VHS_VAEDecodeBatched", "VAEDecode", {"samples": "samples", "vae": "vae"}, {}, 1),
     ("VHS_VAEEncodeBatched", "VAEEncode", {"pixels": "pixels", "vae": "vae"}, {}, 1),
-    ("VHS_DuplicateImages", "RepeatImageBatch", {"image": "images", "amount": "multiply_by"}, {}, 1),
 )
 """(old id, new id, {new input: old input}, {new input: value}, outputs that mean the same, from the first on).
 
-Only inputs that an old node always has: a server of ComfyUI fails on one that is missing."""
+Only inputs that an old node always has: ComfyUI's server fails on one that is missing. No values of
+VideoHelperSuite's: its files have them by name, and the editor looks for them by place, so that they would be lost."""
 
 
 async def register_replacements() -> None:

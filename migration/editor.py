@@ -41,7 +41,8 @@ def write_graph(workflow: dict[str, Any], draft: Draft) -> dict[str, Any]:
     last_link = _largest(_entry(link)[0] for link in links)
     if isinstance(written.get("state"), dict):
         written["state"] |= {"lastNodeId": last_node, "lastLinkId": last_link}
-    written |= {"last_node_id": last_node, "last_link_id": last_link}
+    else:
+        written |= {"last_node_id": last_node, "last_link_id": last_link}
     _forget_links(written, {_entry(link)[0] for link in links})
     return written
 

@@ -87,9 +87,13 @@ class Old:
 
     def saved(self) -> dict[str, Any]:
         """Return the file of the editor."""
-        return {"last_node_id": len(self.nodes), "last_link_id": len(self.links), "nodes": self.nodes,
-                "links": self.links, "groups": [{"title": "Motion", "bounding": [0, 0, 900, 400], "color": "#3f789e"}],
-                "config": {}, "extra": {"ds": {"scale": 1.0}}, "version": 0.4}
+        # The editor has two forms of files, of which the newer one has its links as objects.
+        count = {"lastNodeId": len(self.nodes), "lastLinkId": len(self.links), "lastGroupId": 0, "lastRerouteId": 0}
+        last = ({"version": 1, "state": count} if self.as_objects else
+                {"version": 0.4, "last_node_id": len(self.nodes), "last_link_id": len(self.links)})
+        return {"nodes": self.nodes, "links": self.links, "config": {}, **last,
+                "groups": [{"title": "Motion", "bounding": [0, 0, 900, 400], "color": "#3f789e"}],
+                "extra": {"ds": {"scale": 1.0, "offset": [0, 0]}}}
 
 
 def gen1_uniform() -> dict[str, Any]:

@@ -60,7 +60,8 @@ def check_links(graph: dict[str, Any]) -> None:
     assert {socket["link"] for node in nodes.values() for socket in node["inputs"]} - {None} == listed.keys()
     assert sorted(number for node in nodes.values() for output in node["outputs"] for number in output["links"]) == \
         sorted(listed)
-    assert graph["last_node_id"] == max(nodes) and graph["last_link_id"] == max(listed)
+    last = graph.get("state") or {"lastNodeId": graph["last_node_id"], "lastLinkId": graph["last_link_id"]}
+    assert (last["lastNodeId"], last["lastLinkId"]) == (max(nodes), max(listed))
 
 
 @pytest.mark.parametrize("name", GRAPHS)
