@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from comfy.samplers import CFGGuider
 from torch import Size, Tensor
 
+from .control_strength import ControlOverFrames
 from .masks import check_masks, check_noise_masks
 from .prompts import check_prompts
-from .windows import check_hints
+from .windows import check_hints, controls_of
 
 PER_CALL_PATCHES = {
     "SelfAttentionGuidance": ("Self-Attention Guidance", "Perturbed-Attention Guidance works in them"),
@@ -34,6 +35,9 @@ def check_run(guider: CFGGuider, video: Size, noise_mask: Tensor | None) -> None
     _check_windows(guider.model_options, video[0])
     check_prompts(guider.conds, video[0])
     check_hints(guider.conds, video[0])
+    for control in controls_of(guider.conds.values()):
+        if isinstance(control, ControlOverFrames):
+            control.check(video[0])
     check_masks(guider.conds, video[0])
     check_noise_masks(noise_mask, video[0])
 

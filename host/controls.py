@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from comfy.model_sampling import ModelSamplingDiscrete
 from torch import Size, Tensor
+from torch.nn import functional as F
 
 from ..keyframes.curve import Curve
-from .windows import frames_of_clip
+from .windows import frames_of_clip, window_of
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,67 @@ class Video:
 
     shape: Size
     """Of its latents, f 4 h w."""
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A factor that may differ from frame to frame and from place to place."""
+
+    node: str
+    """Whose it is, for messages."""
+    number: float = 1.0
+    curve: Curve | None = None
+    """At each frame."""
+    mask: Tensor | None = None
+    """At each place, m h w, of all frames or with one mask for each."""
+
+    def __post_init__(self) -> None:
+        if self.mask is not None and (self.mask.ndim != 3 or not self.mask.numel()):
+            raise ValueError(f"the mask has the shape {tuple(self.mask.shape)}; expected (masks, height, width)")
+
+    def check(self, num_frames: int) -> None:
+        """Check that the factor belongs to a video of so many frames.
+
+        Raises:
+            ValueError: The curve is of another video, or there are masks for another number.
+        """
+        if self.curve is not None:
+            self.curve.check(num_frames)
+        if self.mask is not None and len(self.mask) not in (1, num_frames):
+            raise ValueError(f"the video has {num_frames} frames, but {self.node} was given {len(self.mask)} masks. "
+                             "Connect one mask, or one for each frame")
+
+    def in_call(self, x: Tensor, num_frames: int, options: dict) -> float | Tensor:
+        """Return the factor in one call of the UNet.
+
+        Args:
+            x: The call's input, (b f) 4 h w.
+            num_frames: f, the frames of a clip.
+            options: The call's transformer_options.
+
+        Returns:
+            A number, or f or 1, 1, and height and width of the mask or 1, 1.
+        """
+        video = _video(x, num_frames, options)
+        factor: float | Tensor = self.number
+        if self.curve is not None:
+            of_frames = self.curve.over(video[0])[self._chosen(video[0], num_frames, options)].view(-1, 1, 1, 1)
+            factor = of_frames if self.number == 1 else self.number * of_frames
+        if self.mask is not None:
+            if x.shape[-2:] != video[-2:]:
+                raise ValueError(f"a conditioning is for a part of the picture only, which the mask of {self.node} "
+                                 "does not fit. Use Conditioning (Set Mask), with set_cond_area 'default', instead of "
+                                 "Conditioning (Set Area)")
+            mask = self.mask if len(self.mask) == 1 else self.mask[self._chosen(video[0], num_frames, options)]
+            factor = factor * mask[:, None]
+        return factor
+
+    def _chosen(self, total_frames: int, num_frames: int, options: dict) -> list[int]:
+        chosen = frames_of_clip(total_frames, num_frames, options)
+        if chosen is None:
+            raise ValueError(f"the UNet is given {num_frames} frames at a time, and nothing says which of the video's "
+                             f"{total_frames} they are, for the curve or masks of {self.node}. Use the node Long Video")
+        return list(chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +94,14 @@ class StrengthControl:
     """Factor on the strength at each frame."""
     mask: Tensor | None = None
     """Factor on the strength at each place, m h w, of all frames or with one mask for each."""
+    attention: Factor | None = None
+    """Factor on the keys of the module's attention."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_percent < self.end_percent <= 1:
             raise ValueError(f"start_percent is {self.start_percent:g} and end_percent {self.end_percent:g}; expected "
                              "0 <= start_percent < end_percent <= 1")
-        if self.mask is not None and (self.mask.ndim != 3 or not self.mask.numel()):
-            raise ValueError(f"the mask has the shape {tuple(self.mask.shape)}; expected (masks, height, width)")
+        self._strength()
 
     def acts_at(self, sigma: float, model_sampling: ModelSamplingDiscrete) -> bool:
         """Say whether the module acts at a noise level.
@@ -52,47 +115,31 @@ class StrengthControl:
         """Check that the control belongs to a video of latents f 4 h w.
 
         Raises:
-            ValueError: The curve names a frame that the video does not have, or there are masks for another number.
+            ValueError: A curve or masks are of another video.
         """
-        if self.curve is not None:
-            self.curve.check(video[0])
-        if self.mask is not None and len(self.mask) not in (1, video[0]):
-            raise ValueError(f"the video has {video[0]} frames, but Motion Control was given {len(self.mask)} masks. "
-                             "Connect one mask, or one for each frame")
+        self._strength().check(video[0])
+        if self.attention is not None:
+            self.attention.check(video[0])
 
     def factor(self, x: Tensor, num_frames: int, options: dict) -> Tensor | None:
         """Return the factor on the strength in one call of the UNet, or None where there is none.
 
-        Args:
-            x: The call's input, (b f) 4 h w.
-            num_frames: f, the frames of a clip.
-            options: The call's transformer_options.
-
-        Returns:
-            f or 1, 1, and height and width of the mask or 1, 1.
+        Args and Returns: as of `Factor.in_call`.
         """
-        video = options[Video].shape if Video in options else x[:num_frames].shape
-        factor = None
-        if self.curve is not None:
-            factor = self.curve.over(video[0])[_chosen(video[0], num_frames, options)].view(-1, 1, 1, 1)
-        if self.mask is not None:
-            if x.shape[-2:] != video[-2:]:
-                raise ValueError("a conditioning is for a part of the picture only, which the mask of Motion Control "
-                                 "does not fit. Use Conditioning (Set Mask), with set_cond_area 'default', instead of "
-                                 "Conditioning (Set Area)")
-            one = len(self.mask) == 1
-            mask = self.mask if one else self.mask[_chosen(video[0], num_frames, options)]
-            factor = mask[:, None] if factor is None else factor * mask[:, None]
-        return factor
+        factor = self._strength().in_call(x, num_frames, options)
+        return factor if isinstance(factor, Tensor) else None
+
+    def _strength(self) -> Factor:
+        return Factor("Motion Control", 1.0, self.curve, self.mask)
 
 
-def _chosen(total_frames: int, num_frames: int, options: dict) -> list[int]:
-    chosen = frames_of_clip(total_frames, num_frames, options)
-    if chosen is None:
-        raise ValueError(f"the UNet is given {num_frames} frames at a time, and nothing says which of the video's "
-                         f"{total_frames} they are, for the curve or masks of Motion Control. Use the node "
-                         "Long Video")
-    return list(chosen)
+def _video(x: Tensor, num_frames: int, options: dict) -> Size:
+    """Return the shape of the whole video's latents."""
+    if Video in options:
+        return options[Video].shape
+    # A MODEL without motion modules has no such entry.
+    window = window_of(options)
+    return Size([num_frames if window is None else window.total_frames, *x.shape[1:]])
 
 
 def strength_in(call: Tensor, strength: float, controls: Iterable[StrengthControl], num_frames: int, options: dict
@@ -107,8 +154,29 @@ def strength_in(call: Tensor, strength: float, controls: Iterable[StrengthContro
     for control in controls:
         factor = control.factor(call, num_frames, options)
         if factor is not None:
-            product = product * factor
+            product = _times(product, factor)
     if not isinstance(product, Tensor):
         return product
     # The number 0 lets a site do nothing at all.
     return product.to(call.device) if product.any() else 0.0
+
+
+def attention_scale_in(call: Tensor, controls: Iterable[StrengthControl], num_frames: int, options: dict
+                       ) -> float | Tensor:
+    """Return the factor on the keys of a motion module's attention in one call, in the forms of `strength_in`."""
+    product: float | Tensor = 1.0
+    for control in controls:
+        if control.attention is not None:
+            product = _times(product, control.attention.in_call(call, num_frames, options))
+    return product.to(call.device) if isinstance(product, Tensor) else product
+
+
+def _times(one: float | Tensor, other: float | Tensor) -> float | Tensor:
+    """Multiply two factors; of masks of two sizes the smaller one is scaled up."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        sizes = {each.shape[-2:] for each in (one, other)} - {(1, 1)}
+        if len(sizes) > 1:
+            size = max(sizes, key=lambda each: each[0] * each[1])
+            one, other = (each if each.shape[-2:] in ((1, 1), size) else F.interpolate(each, size, mode="bilinear")
+                          for each in (one, other))
+    return one * other

@@ -22,11 +22,13 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ..motion.files import read_motion_file
+from ..motion.frame_scales import Slot
 from ..motion.image_encoder import ImageEncoder
 from ..motion.module import MotionConfig, MotionModule
 from ..samplers.schedules import Schedule
+from .applied import Applied
 from .checks import check_run
-from .controls import StrengthControl, Video, strength_in
+from .controls import Factor, StrengthControl, Video, strength_in
 from .fit import bare_blocks, check_fit
 from .folders import MOTION_MODELS, listed_name
 from .inserts import AfterBlock, Block, Insert
@@ -57,20 +59,21 @@ class LoadedMotion:
     """When and where it acts, and how strongly."""
     sampling: str | None = None
     """What to set in a sampler, for the user."""
+    slots: tuple[Slot, ...] = ()
+    """Where the LoRAs are whose strength changes over the frames."""
+    loras: tuple[Factor, ...] = ()
+    """Their strengths."""
 
+    def check_fixed(self) -> None:
+        """Check that the weights are the same at all frames, for what takes nothing else.
 
-@dataclass(frozen=True)
-class Applied:
-    """A motion module on a MODEL."""
-
-    network: str
-    """The name of its weights among the additional models."""
-    strength: float = 1.0
-    """Factor on what the module adds."""
-    insert: Insert | None = None
-    """What else changes the features, before the module does."""
-    controls: tuple[StrengthControl, ...] = ()
-    """When and where it acts, and how strongly."""
+        Raises:
+            ValueError: They are not.
+        """
+        if self.slots:
+            raise ValueError(f"{self.name} has a motion LoRA with a strength that changes over the frames, which is no "
+                             "part of its weights and can be neither saved nor trained. Leave strength_curve and "
+                             "strength_values of Load Motion LoRA empty")
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, sch
     """
     check_fit(model, motion.name, motion.family, motion.patcher.model)
     applied = model.clone()
-    entry = Applied(attach(applied, KEY, motion.patcher), strength, insert, motion.controls)
+    entry = Applied(attach(applied, KEY, motion.patcher), strength, insert, motion.controls, motion.loras)
     applied.model_options["transformer_options"][KEY] = (*applied_to(model), entry)
     if schedule is not None:
         applied.add_object_patch("model_sampling", model_sampling_for(model, schedule))
@@ -172,8 +175,9 @@ def _begin_call(executor, x: Tensor, t: Tensor, c_concat=None, c_crossattn=None,
     networks = [attached(model, entry.network) for entry in acting]
     strengths = [strength_in(x, entry.strength, entry.controls, num_frames, options) for entry in acting]
     inserts = [entry.insert.sites(base, x, num_frames, options) if entry.insert else {} for entry in acting]
+    scales = [entry.scales(x, num_frames, options) for entry in acting]
     bare = bare_blocks(base.diffusion_model) if acting else frozenset()
-    options[UNetCall] = UNetCall(num_frames, sites_of(networks, strengths, inserts), bare)
+    options[UNetCall] = UNetCall(num_frames, sites_of(networks, strengths, inserts, scales), bare)
     return executor(x, t, c_concat, c_crossattn, control, options, **conds)
 
 
@@ -230,8 +234,7 @@ def _begin_sampling(executor, noise: Tensor, latent_image: Tensor, sampler, sigm
     options = guider.model_options["transformer_options"]
     check_run(guider, noise.shape, noise_mask)
     for entry in applied_to(guider.model_patcher):
-        for control in entry.controls:
-            control.check(noise.shape)
+        entry.check(noise.shape)
     options[Video] = Video(noise.shape)
     return executor(noise, latent_image, sampler, sigmas, noise_mask, *args, **kwargs)
 

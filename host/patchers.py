@@ -47,7 +47,8 @@ def held(build: Callable[[], nn.Module], weights: dict[str, Tensor], disable_dyn
     return _with_source(source, build)
 
 
-def rebuilt(patcher: ModelPatcher, build: Callable[[], nn.Module], disable_dynamic: bool = False) -> ModelPatcher:
+def rebuilt(patcher: ModelPatcher, build: Callable[[], nn.Module], disable_dynamic: bool = False,
+            more: dict[str, Tensor] | None = None) -> ModelPatcher:
     """Return a patcher with the same weights and patches on a network of its own.
 
     In main memory both share their tensors: the host replaces weights, and never writes into them.
@@ -55,11 +56,12 @@ def rebuilt(patcher: ModelPatcher, build: Callable[[], nn.Module], disable_dynam
     Args:
         build: Makes the network; its weights do not matter.
         disable_dynamic: Whether the host wants it without dynamic loading.
+        more: Weights of the network that the patcher does not have.
     """
     network, device = build().requires_grad_(False), patcher.offload_device
     # Of a patched weight this is the one before; what lies on a GPU is copied, since the host may free it there.
     weights = {key: weight.detach().to(device) for key, ((weight, _), *_) in patcher.get_key_patches().items()}
-    network.load_state_dict(weights, assign=True)
+    network.load_state_dict(weights | (more or {}), assign=True)
     for name, buffer in patcher.model.named_buffers():
         comfy.utils.set_attr_buffer(network, name, buffer.detach().to(device))
     copied = _with_source(motion_patcher(network, disable_dynamic), build)

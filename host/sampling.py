@@ -13,6 +13,7 @@ from comfy.model_sampling import EPS, V_PREDICTION, X0, ModelSamplingDiscrete, M
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..keyframes.curve import Curve
 from ..samplers.consistency import boundary_scalings
 from ..samplers.lcm import sample_lcm
 from ..samplers.schedules import Schedule, grid, spaced_indices
@@ -128,17 +129,23 @@ def scheduled_sigmas(model: ModelPatcher, steps: int, denoise: float = 1.0) -> t
     return torch.cat([picked, picked.new_zeros(1)]), timesteps
 
 
-def lcm_sampler(gamma: float) -> comfy.samplers.KSAMPLER:
-    """Return the multistep consistency sampler as a SAMPLER; at gamma 1 its results are those of the stock "lcm"."""
-    return comfy.samplers.KSAMPLER(_sample, {"gamma": gamma})
+def lcm_sampler(gamma: float, curve: Curve | None = None) -> comfy.samplers.KSAMPLER:
+    """Return the multistep consistency sampler as a SAMPLER; at gamma 1 its results are those of the stock "lcm".
+
+    Args:
+        curve: Factor on gamma at each frame.
+    """
+    return comfy.samplers.KSAMPLER(_sample, {"gamma": gamma, "curve": curve})
 
 
-def _sample(model, x: Tensor, sigmas: Tensor, extra_args: dict, callback, disable: bool, gamma: float) -> Tensor:
+def _sample(model, x: Tensor, sigmas: Tensor, extra_args: dict, callback, disable: bool, gamma: float,
+            curve: Curve | None) -> Tensor:
     """Run the sampler under KSAMPLER, with the host's noise source and a progress bar."""
     model_sampling = model.inner_model.inner_model.model_sampling
     if not isinstance(model_sampling, EPS):
         raise ValueError(f"this MODEL samples as {_describe(model_sampling)}, whose noise the AnimateLCM sampler does "
                          "not know; connect a Stable Diffusion 1.5 model, or choose the stock lcm sampler")
+    of_frames = gamma if curve is None else gamma * curve.over(len(x)).view(-1, *[1] * (x.ndim - 1))
     noise_sampler = default_noise_sampler(x, seed=extra_args.get("seed"))
     with tqdm(total=len(sigmas) - 1, disable=disable) as bar:
         def report(state: dict) -> None:
@@ -147,4 +154,4 @@ def _sample(model, x: Tensor, sigmas: Tensor, extra_args: dict, callback, disabl
             if callback is not None:
                 callback(state)
 
-        return sample_lcm(model, x, sigmas, gamma, noise_sampler, extra_args, report)
+        return sample_lcm(model, x, sigmas, of_frames, noise_sampler, extra_args, report)

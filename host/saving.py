@@ -27,7 +27,12 @@ def save_motion(motion: LoadedMotion, filename_prefix: str) -> Path:
 
 
 def write_motion(motion: LoadedMotion, path: Path, dtype: torch.dtype | None = None) -> None:
-    """Write a motion module, with its image encoder if it has one, in the precision it has or in another."""
+    """Write a motion module, with its image encoder if it has one, in the precision it has or in another.
+
+    Raises:
+        ValueError: Its weights are not the same at all frames.
+    """
+    motion.check_fixed()
     dtype = dtype or next(motion.patcher.model.parameters()).dtype
     weights = _weights(motion.patcher, dtype)
     encoder = _weights(motion.encoder, dtype) if motion.encoder else None

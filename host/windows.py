@@ -18,6 +18,9 @@ from torch import Tensor
 MADE_FROM_HINTS = ("cond_hint", "control_input")
 """What a control keeps of the hints that it was called with, where it has such an attribute."""
 
+INNER = "inner_control"
+"""Names the attribute of a control that holds the one that it runs."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -64,7 +67,7 @@ def in_window(executor, base: BaseModel, conds: list[list[dict] | None], x: Tens
     options = options | {"ad_params": {
         "sub_idxs": list(window.frames), "full_length": window.total_frames, "context_length": len(window.frames)}}
     conds = [cond and [_masked_in(window, entry) for entry in cond] for cond in conds]
-    with _hints_of(window, list(_controls(conds))):
+    with _hints_of(window, list(controls_of(conds))):
         return executor(base, conds, x, timestep, model_options | {"transformer_options": options})
 
 
@@ -74,7 +77,7 @@ def check_hints(conds: dict[str, list[dict]], total_frames: int) -> None:
     Raises:
         ValueError: A control has more than one hint, but fewer than the video has frames.
     """
-    for control in _controls(conds.values()):
+    for control in controls_of(conds.values()):
         count = _count(control)
         # Controls that compute by themselves may have their own idea of it: SparseCtrl has hints for a few frames.
         if _is_computed_by_host(control) and 1 < count < total_frames:
@@ -83,14 +86,15 @@ def check_hints(conds: dict[str, list[dict]], total_frames: int) -> None:
                              "the first ones are used")
 
 
-def _controls(conds: Iterable[list[dict] | None]) -> Iterator[ControlBase]:
+def controls_of(conds: Iterable[list[dict] | None]) -> Iterator[ControlBase]:
     """Yield each control of conditionings once, with those that it is chained to and its copies on other GPUs."""
     pending, seen = [entry.get("control") for cond in conds for entry in cond or ()], set()
     while pending:
         control = pending.pop()
         if control is not None and id(control) not in seen:
             seen.add(id(control))
-            pending += [control.previous_controlnet, *control.multigpu_clones.values()]
+            # A control around another one, ours with a strength for each frame, has it as an attribute.
+            pending += [control.previous_controlnet, *control.multigpu_clones.values(), getattr(control, INNER, None)]
             yield control
 
 

@@ -33,15 +33,20 @@ def blends(keys: Sequence[int], num_frames: int, interpolation: str) -> list[Ble
     Raises:
         ValueError: There are no key frames, they do not ascend, or the interpolation is unknown.
     """
+    return blends_at(keys, range(num_frames), interpolation)
+
+
+def blends_at(keys: Sequence[int], moments: Sequence[float], interpolation: str) -> list[Blend]:
+    """Return what moments are made of, in any order and also between two frames; the rest is as in `blends`."""
     if interpolation not in INTERPOLATIONS:
         raise ValueError(f"interpolation is {interpolation!r}; expected one of {', '.join(INTERPOLATIONS)}")
     if not keys or list(keys) != sorted(set(keys)):
         raise ValueError(f"key frames are {list(keys)}; expected one or more, ascending")
     found = []
-    for frame in range(num_frames):
-        first = max(0, sum(key <= frame for key in keys) - 1)
+    for moment in moments:
+        first = max(0, sum(key <= moment for key in keys) - 1)
         second = min(first + 1, len(keys) - 1)
-        passed = frame - keys[first]
+        passed = moment - keys[first]
         moving = interpolation == "linear" and second > first and passed > 0
         found.append(Blend(first, second, passed / (keys[second] - keys[first]) if moving else 0.0))
     return found

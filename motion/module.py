@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .frame_scales import UNCHANGED, FrameScales, Slot, add_slots, apply_layer
+
 DOWN_SITES, UP_SITES = 2, 3
 """Sites in a level on the way down and on the way up: one after each resnet."""
 
@@ -98,6 +100,17 @@ class MotionModule(nn.Module):
                         for b, level in enumerate(self.up_blocks) for j, site in enumerate(_sites(level))}
 
 
+def network_of(config: MotionConfig, slots: Iterable[Slot], **layers: Any) -> MotionModule:
+    """Return a new motion module with places for LoRAs.
+
+    Args:
+        layers: ops, dtype and device.
+    """
+    network = MotionModule(config, **layers)
+    add_slots(network, slots, **layers)
+    return network
+
+
 def _sites(level: nn.Module) -> Iterator[TemporalTransformer]:
     # ModuleList does not say what it holds.
     return iter(cast("Iterable[TemporalTransformer]", level.motion_modules))
@@ -120,13 +133,15 @@ class TemporalTransformer(nn.Module):
         self.ff_in = ops.Linear(channels, 8 * channels, **at)
         self.ff_out = ops.Linear(4 * channels, channels, **at)
         self.proj_out = ops.Linear(channels, channels, **at)
+        self.loras = nn.ModuleDict()
 
     def reset_output(self) -> None:
         """Make this site the identity."""
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
 
-    def forward(self, x: Tensor, num_frames: int, strength: float | Tensor = 1.0) -> Tensor:
+    def forward(self, x: Tensor, num_frames: int, strength: float | Tensor = 1.0, scales: FrameScales = UNCHANGED
+                ) -> Tensor:
         """Return `x` plus `strength` times what time adds to it.
 
         Args:
@@ -134,13 +149,15 @@ class TemporalTransformer(nn.Module):
             num_frames: f, the frames of a clip.
             strength: Factor on the module's contribution, a number or f 1 h w, or what broadcasts to it; 1 is as
                 trained.
+            scales: What else changes from frame to frame.
         """
         frames, channels, height, width = x.shape
         clips = frames // num_frames
         # The one layout change on the way in, (b f) c h w -> (b h w) f c. It is made contiguous, since strided rows
         # halve the speed of every matrix product that follows.
         h = self.norm(x).view(clips, num_frames, channels, height * width).permute(0, 3, 1, 2).contiguous()
-        h = self._rows_in_parts(h.view(clips * height * width, num_frames, channels))
+        h = self._rows_in_parts(h.view(clips * height * width, num_frames, channels),
+                                scales.of_rows(num_frames, clips, height * width))
         # The one on the way out is read in place by the addition.
         h = h.view(clips, height * width, num_frames, channels).permute(0, 2, 3, 1)
         x = x.view(clips, num_frames, channels, height * width)
@@ -148,24 +165,26 @@ class TemporalTransformer(nn.Module):
             return torch.addcmul(x, h, strength.flatten(2)).view(frames, channels, height, width)
         return torch.add(x, h, alpha=strength).view(frames, channels, height, width)
 
-    def _rows_in_parts(self, h: Tensor) -> Tensor:
+    def _rows_in_parts(self, h: Tensor, scales: FrameScales) -> Tensor:
         """Run `rows` on few enough rows at a time to keep its widest layer small; overwrites `h` without autograd."""
         _, frames, channels = h.shape
-        parts = h.split(rows_at_once(frames, channels, h.element_size(), h.device.type))
+        size = rows_at_once(frames, channels, h.element_size(), h.device.type)
+        parts = h.split(size)
+        both = zip(parts, scales.split(size, len(parts)), strict=True)
         if torch.is_grad_enabled():
-            return torch.cat([self.rows(part) for part in parts])
-        for part in parts:
-            part.copy_(self.rows(part))
+            return torch.cat([self.rows(part, of_part) for part, of_part in both])
+        for part, of_part in both:
+            part.copy_(self.rows(part, of_part))
         return h
 
-    def rows(self, h: Tensor) -> Tensor:
+    def rows(self, h: Tensor, scales: FrameScales = UNCHANGED) -> Tensor:
         """Run the transformer on rows (b h w) f c; rows do not see each other."""
-        h = self.proj_in(h)
+        h = apply_layer(self, "proj_in", h, scales)
         for attention in self.attentions:
-            h = _add(h, attention(h))
-        value, gate = self.ff_in(self.ff_norm(h)).chunk(2, dim=-1)
-        h = _add(h, self.ff_out(_multiply(F.gelu(gate), value)))
-        return self.proj_out(h)
+            h = _add(h, attention(h, scales))
+        value, gate = apply_layer(self, "ff_in", self.ff_norm(h), scales).chunk(2, dim=-1)
+        h = _add(h, apply_layer(self, "ff_out", _multiply(F.gelu(gate), value), scales))
+        return apply_layer(self, "proj_out", h, scales)
 
 
 class TemporalAttention(nn.Module):
@@ -181,16 +200,25 @@ class TemporalAttention(nn.Module):
         self.norm = ops.LayerNorm(channels, dtype=dtype, device=device)
         self.to_qkv = ops.Linear(channels, 3 * channels, bias=False, dtype=dtype, device=device)
         self.to_out = ops.Linear(channels, channels, dtype=dtype, device=device)
+        self.loras = nn.ModuleDict()
         self.register_buffer("positions", sinusoid(max_frames, channels).to(device), persistent=False)
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Tensor, scales: FrameScales = UNCHANGED) -> Tensor:
         """Return the update of rows (b h w) f c, without the residual."""
         rows, frames, channels = h.shape
         h = _add(self.norm(h), self.positions[:frames].to(h))
         # (r, f, 3 n d) -> three of (r, n, f, d), as views
-        q, k, v = self.to_qkv(h).view(rows, frames, 3, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
-        h = F.scaled_dot_product_attention(q, k, v)
-        return self.to_out(h.transpose(1, 2).reshape(rows, frames, channels))
+        qkv = apply_layer(self, "to_qkv", h, scales)
+        q, k, v = qkv.view(rows, frames, 3, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
+        h = self._attend(q, k, v, scales.attention)
+        return apply_layer(self, "to_out", h.transpose(1, 2).reshape(rows, frames, channels), scales)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float | Tensor) -> Tensor:
+        """Attend with the keys times `scale`, a number or (b h w) f 1; all others are (b h w) n f d."""
+        if isinstance(scale, Tensor):
+            return F.scaled_dot_product_attention(q, k * scale.unsqueeze(1), v)
+        # A number costs no pass over the keys, and 1 gives the same bits as none.
+        return F.scaled_dot_product_attention(q, k, v, scale=None if scale == 1 else scale / math.sqrt(q.shape[-1]))
 
 
 def sinusoid(length: int, channels: int) -> Tensor:

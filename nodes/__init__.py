@@ -5,7 +5,9 @@ What a node runs is imported when it runs, or every start of ComfyUI would wait 
 
 from .adaptation import AdaptControlNet, SaveControlNet
 from .colours import MatchColour
-from .controls import MotionControl
+from .control_strength import ControlNetStrength
+from .controls import AttentionScale, MotionControl
+from .curves import FrameValues
 from .demo import LoadDemoModel
 from .image_to_video import ImageToVideo
 from .long_video import LongVideo
@@ -14,11 +16,13 @@ from .motion_lora import LoadMotionLoRA
 from .prompts import PromptSchedule
 from .sampling import Sampler, Scheduler
 from .spatial_lora import LoadSpatialLoRA
+from .sprites import SpriteSheet, SubjectMask
 from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, SaveMotionModule
 
 NODES = [
     LoadMotionModule, ApplyMotionModule, ImageToVideo, LongVideo, Scheduler, Sampler, LoadDemoModel,
-    LoadMotionLoRA, MotionControl, PromptSchedule, MatchColour,
+    LoadMotionLoRA, MotionControl, AttentionScale, ControlNetStrength, FrameValues, PromptSchedule, MatchColour,
+    SubjectMask, SpriteSheet,
     DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, AdaptControlNet, SaveMotionModule, SaveControlNet,
     LoadSpatialLoRA,
 ]

@@ -1,12 +1,14 @@
-"""The node that says when, at which frames and where a motion module acts."""
+"""The nodes that say when, at which frames and where a motion module acts, and how it attends."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from comfy_api.latest import io
 
 from ..host.display import show_text
+from .curves import values_input
 from .motion import MotionModuleSocket
 
 HIGHEST = 10.0
@@ -20,7 +22,7 @@ class MotionControl(io.ComfyNode):
             display_name="Motion Control",
             category="AnimateLCM",
             description="Sets in which steps, at which frames and where in the picture a motion module acts.",
-            search_aliases=["motion mask", "motion scale", "multival", "start percent", "animatediff keyframe"],
+            search_aliases=["motion mask", "effect multival", "start percent", "animatediff keyframe"],
             inputs=[
                 MotionModuleSocket.Input("motion_module", tooltip="From Load Motion Module or Load Motion LoRA."),
                 io.Float.Input(
@@ -39,6 +41,7 @@ class MotionControl(io.ComfyNode):
                     "mask", optional=True,
                     tooltip="Factor on motion_strength for each place, 0 to 1: one mask for all frames, or one for "
                             "each. It is scaled to the video's size. Recommended only where parts shall stay still."),
+                values_input("strength_values", "In place of strength_curve, factor on motion_strength, 0 to 10"),
             ],
             outputs=[MotionModuleSocket.Output(
                 display_name="motion_module",
@@ -47,12 +50,56 @@ class MotionControl(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, motion_module, start_percent: float, end_percent: float, strength_curve: str, mask=None
-                ) -> io.NodeOutput:
+    def execute(cls, motion_module, start_percent: float, end_percent: float, strength_curve: str, mask=None,
+                strength_values: Any = None) -> io.NodeOutput:
         from ..host.controls import StrengthControl
-        from ..keyframes.curve import parse_curve
+        from ..host.curves import curve_in
 
-        curve = parse_curve(strength_curve, 0.0, HIGHEST) if strength_curve.strip() else None
+        curve = curve_in(strength_curve, strength_values, "strength", 0.0, HIGHEST)
         control = StrengthControl(start_percent, end_percent, curve, mask)
         show_text(cls, f"acts from {start_percent:.0%} to {end_percent:.0%} of the sampling")
+        return io.NodeOutput(replace(motion_module, controls=(*motion_module.controls, control)))
+
+
+class AttentionScale(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_AttentionScale",
+            display_name="Attention Scale",
+            category="AnimateLCM",
+            description="Sets how sharply the frames of a motion module attend to one another (motion scale).",
+            search_aliases=["motion scale", "scale multival", "multival", "amount of motion", "animatediff"],
+            inputs=[
+                MotionModuleSocket.Input("motion_module", tooltip="From Load Motion Module or Load Motion LoRA."),
+                io.Float.Input(
+                    "scale", default=1.0, min=0.0, max=HIGHEST, step=0.01,
+                    tooltip="Factor on the keys of the attention over time, 0 to 10, without unit. 1 is as trained; "
+                            "0.9 to 1.3 is useful: more keeps frames apart and moves more, less averages them."),
+                io.String.Input(
+                    "scale_curve", multiline=True, default="", optional=True,
+                    tooltip="Factor on scale for key frames, as FRAME: NUMBER, from 0 to 10 without unit, such as "
+                            "0: 1, 15: 1.3; between them it changes evenly. Empty is recommended: 1 at all."),
+                values_input("scale_values", "In place of scale_curve, factor on scale, 0 to 10"),
+                io.Mask.Input(
+                    "mask", optional=True,
+                    tooltip="Factor on scale for each place, one mask for all frames, or one for each. It is scaled to "
+                            "the video's size. Recommended only where parts shall move in another way."),
+            ],
+            outputs=[MotionModuleSocket.Output(
+                display_name="motion_module",
+                tooltip="For Apply Motion Module, Image to Video, or another Attention Scale, whose factors "
+                        "multiply.")],
+        )
+
+    @classmethod
+    def execute(cls, motion_module, scale: float, scale_curve: str = "", scale_values: Any = None, mask=None
+                ) -> io.NodeOutput:
+        from ..host.controls import Factor, StrengthControl
+        from ..host.curves import curve_in
+
+        if not 0 <= scale <= HIGHEST:
+            raise ValueError(f"scale is {scale:g}; expected 0 to {HIGHEST:g}, 1 is as trained")
+        curve = curve_in(scale_curve, scale_values, "scale", 0.0, HIGHEST)
+        control = StrengthControl(attention=Factor("Attention Scale", scale, curve, mask))
         return io.NodeOutput(replace(motion_module, controls=(*motion_module.controls, control)))

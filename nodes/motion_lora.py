@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..host.display import show_text
 from ..host.folders import motion_lora_files, motion_lora_path
+from .curves import values_input
 from .motion import MotionModuleSocket
+
+HIGHEST = 10.0
 
 
 class LoadMotionLoRA(io.ComfyNode):
@@ -27,9 +32,15 @@ class LoadMotionLoRA(io.ComfyNode):
                             "MotionDirector, diffusers or PEFT save it. One made for this kind of module is "
                             "recommended."),
                 io.Float.Input(
-                    "strength", default=1.0, min=-10.0, max=10.0, step=0.05,
+                    "strength", default=1.0, min=-HIGHEST, max=HIGHEST, step=0.05,
                     tooltip="Factor on what the LoRA adds, -10 to 10, without unit. 1 is as trained and recommended; 0 "
                             "leaves the LoRA out."),
+                io.String.Input(
+                    "strength_curve", multiline=True, default="", optional=True,
+                    tooltip="Factor on strength for key frames, as FRAME: NUMBER, from -10 to 10 without unit, such as "
+                            "0: 0, 15: 1; between them it changes evenly. Empty is recommended where nothing is to "
+                            "change: with a curve each step takes a little longer."),
+                values_input("strength_values", "In place of strength_curve, factor on strength, -10 to 10"),
             ],
             outputs=[MotionModuleSocket.Output(
                 display_name="motion_module",
@@ -38,9 +49,12 @@ class LoadMotionLoRA(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, motion_module, lora_file: str, strength: float) -> io.NodeOutput:
+    def execute(cls, motion_module, lora_file: str, strength: float, strength_curve: str = "",
+                strength_values: Any = None) -> io.NodeOutput:
+        from ..host.curves import curve_in
         from ..host.motion_lora import with_motion_lora
 
-        changed, message = with_motion_lora(motion_module, motion_lora_path(lora_file), strength)
+        curve = curve_in(strength_curve, strength_values, "strength", -HIGHEST, HIGHEST)
+        changed, message = with_motion_lora(motion_module, motion_lora_path(lora_file), strength, curve)
         show_text(cls, message)
         return io.NodeOutput(changed)

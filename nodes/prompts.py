@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..host.display import show_text
 from ..keyframes.travel import INTERPOLATIONS
+from .curves import values_input
 
 
 class PromptSchedule(io.ComfyNode):
@@ -40,18 +43,24 @@ class PromptSchedule(io.ComfyNode):
                 io.String.Input(
                     "suffix", optional=True, default="", dynamic_prompts=True,
                     tooltip="Text that stands after every prompt, such as a LoRA's word. Empty: none."),
+                values_input(
+                    "position_values",
+                    "Where in the schedule each frame is, 0 its first frame and 1 its last, in place of evenly"),
             ],
             outputs=[io.Conditioning.Output(tooltip="For the positive or negative input of any sampler.")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, clip, text: str, num_frames: int, interpolation: str, prefix: str = "", suffix: str = ""
-                ) -> io.NodeOutput:
+    def execute(cls, clip, text: str, num_frames: int, interpolation: str, prefix: str = "", suffix: str = "",
+                position_values: Any = None) -> io.NodeOutput:
+        from ..host.curves import curve_in
         from ..host.prompts import encode_schedule
 
         if clip is None:
             raise ValueError("the checkpoint has no text encoder; connect a Stable Diffusion 1.5 checkpoint's CLIP")
-        conditioning, lines = encode_schedule(clip, text, num_frames, interpolation, prefix or "", suffix or "")
+        position = curve_in("", position_values, "position", 0.0, 1.0)
+        conditioning, lines = encode_schedule(clip, text, num_frames, interpolation, prefix or "", suffix or "",
+                                              position)
         show_text(cls, lines)
         return io.NodeOutput(conditioning)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..host.display import show_text
+from .curves import values_input
 
 
 class Scheduler(io.ComfyNode):
@@ -53,15 +56,26 @@ class Sampler(io.ComfyNode):
             category="AnimateLCM",
             description="Gives the multistep consistency sampler, with a control over how much fresh noise it adds.",
             search_aliases=["lcm sampler", "consistency sampler", "gamma sampling", "stochastic", "deterministic"],
-            inputs=[io.Float.Input(
-                "stochasticity", default=1.0, min=0.0, max=1.0, step=0.05,
-                tooltip="Share of fresh noise between two steps, 0 to 1. 1 is recommended: the sampler that AnimateLCM "
-                        "was made for, and the stock lcm. 0 adds none, so that only the first noise decides (DDIM).")],
+            inputs=[
+                io.Float.Input(
+                    "stochasticity", default=1.0, min=0.0, max=1.0, step=0.05,
+                    tooltip="Share of fresh noise between two steps, 0 to 1. 1 is recommended: the sampler that "
+                            "AnimateLCM was made for, and the stock lcm. 0 adds none, so that only the first noise "
+                            "decides (DDIM)."),
+                io.String.Input(
+                    "stochasticity_curve", multiline=True, default="", optional=True,
+                    tooltip="Factor on stochasticity for key frames, as FRAME: NUMBER, from 0 to 1 without unit, such "
+                            "as 0: 1, 15: 0; between them it changes evenly. Empty is recommended: 1 at all."),
+                values_input("stochasticity_values", "In place of the curve, factor on stochasticity, 0 to 1"),
+            ],
             outputs=[io.Sampler.Output(tooltip="For SamplerCustom or SamplerCustomAdvanced.")],
         )
 
     @classmethod
-    def execute(cls, stochasticity: float) -> io.NodeOutput:
+    def execute(cls, stochasticity: float, stochasticity_curve: str = "", stochasticity_values: Any = None
+                ) -> io.NodeOutput:
+        from ..host.curves import curve_in
         from ..host.sampling import lcm_sampler
 
-        return io.NodeOutput(lcm_sampler(stochasticity))
+        curve = curve_in(stochasticity_curve, stochasticity_values, "stochasticity", 0.0, 1.0)
+        return io.NodeOutput(lcm_sampler(stochasticity, curve))

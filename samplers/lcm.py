@@ -15,7 +15,7 @@ def sample_lcm(
     model: Callable[..., Tensor],
     x: Tensor,
     sigmas: Tensor,
-    gamma: float = 1.0,
+    gamma: float | Tensor = 1.0,
     noise_sampler: Callable[[Tensor, Tensor], Tensor] | None = None,
     extra_args: dict | None = None,
     callback: Callable[[dict], None] | None = None,
@@ -29,7 +29,8 @@ def sample_lcm(
         model: Denoised latent from (x, sigma (b,), **extra_args): the consistency function.
         x: Latent at the first noise level, x0 + sigma eps, (b f) c h w.
         sigmas: Noise levels, descending; one network call for each but the last, which is where the result lies.
-        gamma: 1 is the sampler of the consistency models, 0 is deterministic and the same as DDIM.
+        gamma: 1 is the sampler of the consistency models, 0 is deterministic and the same as DDIM; a number, or (b f)
+            1 1 1 with one for each frame.
         noise_sampler: Gaussian noise like `x` from (sigma, sigma_next); torch's global generator by default.
         extra_args: More arguments for `model`.
         callback: Called after each network call with k-diffusion's dictionary.
@@ -37,8 +38,7 @@ def sample_lcm(
     Raises:
         ValueError: gamma is not within 0 and 1.
     """
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma is {gamma}; expected 0 (deterministic) to 1 (all noise fresh)")
+    kept, fresh = _shares(gamma, x)
     noise_sampler = noise_sampler or (lambda sigma, sigma_next: torch.randn_like(x))
     for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         x0 = model(x, sigma.expand(len(x)), **(extra_args or {}))
@@ -47,5 +47,14 @@ def sample_lcm(
         if sigma_next == 0:
             return x0
         eps = (x - x0) / sigma
-        x = x0 + sigma_next * (math.sqrt(1 - gamma**2) * eps + gamma * noise_sampler(sigma, sigma_next))
+        x = x0 + sigma_next * (kept * eps + fresh * noise_sampler(sigma, sigma_next))
     return x
+
+
+def _shares(gamma: float | Tensor, x: Tensor) -> tuple[float | Tensor, float | Tensor]:
+    """Return the factors on the noise that the network predicts and on fresh noise, whose squares add up to 1."""
+    if not (gamma.ge(0) & gamma.le(1)).all() if isinstance(gamma, Tensor) else not 0 <= gamma <= 1:
+        raise ValueError(f"gamma is {gamma}; expected 0 (deterministic) to 1 (all noise fresh)")
+    if isinstance(gamma, Tensor):
+        return (1 - gamma.double()**2).sqrt().to(x), gamma.to(x)
+    return math.sqrt(1 - gamma**2), gamma

@@ -175,6 +175,7 @@ def _unet(model: ModelPatcher, precision: torch.dtype, device: torch.device) -> 
 
 
 def _motion(motion: LoadedMotion, device: torch.device) -> MotionModule:
+    motion.check_fixed()
     network = MotionModule(motion.config, device=device, dtype=torch.float32)
     network.load_state_dict(weights_of(motion.patcher))
     network.set_positions(positions_of(motion.patcher.model) or {})
