@@ -1,7 +1,7 @@
 """Make a graph of older AnimateDiff packs into one of this pack's and ComfyUI's own nodes.
 
     python migrate.py old_graph.json                      writes old_graph.migrated.json, and a report beside it
-    python migrate.py old_graph.json --server URL         also says what that ComfyUI lacks for the new graph
+    python migrate.py old_graph.json --server URL         for that ComfyUI, also an older one; says what it lacks
 
 The file may be one saved by the editor or a prompt exported in API format. It is never written over. docs/migrating.md
 has the table of what becomes of which node.
@@ -24,7 +24,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workflow", type=Path, nargs="+", help="workflow files")
-    parser.add_argument("--server", help="address of a ComfyUI whose nodes the new graph is compared with")
+    parser.add_argument("--server", help="address of the ComfyUI that is to run it")
     return parser.parse_args(arguments)
 
 
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     for path in options.workflow:
         old = load(path)
         check_workflow(old)
-        workflow, report = migrate(old)
+        workflow, report = migrate(old, known)
         if known is not None:
             for kind in lacking(workflow, known):
                 report.not_mapped(kind, f"the ComfyUI at {options.server} does not have this node")

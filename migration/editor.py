@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .draft import Draft, Link, Node
-from .shapes import SHAPES, Shape, old_values
+from .shapes import Shape, old_values
 
 WIDTH, ROW, GAP = 315, 26, 40
 """Of a node that is written anew, in the editor's units."""
@@ -30,10 +30,10 @@ def read_graph(workflow: dict[str, Any]) -> Draft:
     return Draft(nodes)
 
 
-def write_graph(workflow: dict[str, Any], draft: Draft) -> dict[str, Any]:
-    """Return a graph with what the draft of it has become."""
+def write_graph(workflow: dict[str, Any], draft: Draft, shapes: dict[str, Shape]) -> dict[str, Any]:
+    """Return a graph with what the draft of it has become, of new nodes with these shapes."""
     written = copy.deepcopy(workflow)
-    nodes = {node.id: _written(node, draft) for node in draft.nodes.values()}
+    nodes = {node.id: _written(node, draft, shapes) for node in draft.nodes.values()}
     links = _relink(workflow, draft, nodes)
     written["nodes"] = list(nodes.values())
     written["links"] = links
@@ -47,10 +47,10 @@ def write_graph(workflow: dict[str, Any], draft: Draft) -> dict[str, Any]:
     return written
 
 
-def _written(node: Node, draft: Draft) -> dict[str, Any]:
+def _written(node: Node, draft: Draft, shapes: dict[str, Shape]) -> dict[str, Any]:
     """Return a node's entry, its sockets without links."""
     if node.fresh:
-        return _fresh(node, draft)
+        return _fresh(node, draft, shapes)
     entry = copy.deepcopy(node.raw)
     entry["mode"] = node.mode
     for socket in entry.get("inputs") or []:
@@ -60,14 +60,14 @@ def _written(node: Node, draft: Draft) -> dict[str, Any]:
     return entry
 
 
-def _fresh(node: Node, draft: Draft) -> dict[str, Any]:
-    shape = SHAPES[node.kind]
+def _fresh(node: Node, draft: Draft, shapes: dict[str, Shape]) -> dict[str, Any]:
+    shape = shapes[node.kind]
     place = node.raw or draft.old[node.spot].raw
     x, y = _pair(place.get("pos"))
     if not node.raw:
         # Above the old node, each above the one before it.
         above = [other.id for other in draft.nodes.values() if other.spot == node.spot]
-        y -= sum(_height(SHAPES[draft.nodes[other].kind]) + GAP for other in above[:above.index(node.id) + 1])
+        y -= sum(_height(shapes[draft.nodes[other].kind]) + GAP for other in above[:above.index(node.id) + 1])
     inputs: list[dict[str, Any]] = [{"name": name, "type": kind, "link": None} for name, kind in shape.sockets.items()]
     inputs += [{"name": name, "type": kind, "widget": {"name": name}, "link": None}
                for name, (kind, _) in shape.widgets.items()]

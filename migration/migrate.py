@@ -10,18 +10,22 @@ from .motion import map_motion
 from .others import PACKS, map_others, map_rest
 from .prompt import read_prompt, write_prompt
 from .report import Report
+from .shapes import SHAPES, known
 from .videos import map_videos
 
 GROUP_NODES = ("workflow/", "workflow>")
 """How the types of nodes begin that older editors made out of several."""
 
 
-def migrate(workflow: dict[str, Any]) -> tuple[dict[str, Any], Report]:
+def migrate(workflow: dict[str, Any], object_info: dict[str, Any] | None = None) -> tuple[dict[str, Any], Report]:
     """Return the new workflow and what became of the old one, which stays as it is.
 
     Args:
         workflow: A graph of the editor or a prompt in API format, whose form has been checked.
+        object_info: A server's description of its nodes, where the workflow is to fit an older ComfyUI.
     """
+    shapes = SHAPES if object_info is None else {kind: known(shape, object_info.get(kind)) for kind, shape in
+                                                 SHAPES.items()}
     report = Report()
     is_graph = isinstance(workflow.get("nodes"), list)
     draft = read_graph(workflow) if is_graph else read_prompt(workflow)
@@ -32,7 +36,7 @@ def migrate(workflow: dict[str, Any]) -> tuple[dict[str, Any], Report]:
     map_rest(draft, report)
     _note_what_is_inside(workflow, draft, report)
     draft.finish()
-    return write_graph(workflow, draft) if is_graph else write_prompt(draft), report
+    return write_graph(workflow, draft, shapes) if is_graph else write_prompt(draft, shapes), report
 
 
 def _note_what_is_inside(workflow: dict[str, Any], draft: Draft, report: Report) -> None:

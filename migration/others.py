@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .controls import map_controls
 from .draft import Draft, Link, Node
 from .report import Report
 from .sizes import video_size
@@ -21,8 +22,6 @@ PACKS = (
     ("ValueSchedule", "ComfyUI_FizzNodes"),
 )
 """(How the ids of a pack's nodes begin, the pack)."""
-CONTROLS = ("ACN_AdvancedControlNetApply", "ACN_AdvancedControlNetApply_v2")
-PER_FRAME = ("mask_optional", "timestep_kf", "latent_kf_override", "weights_override")
 
 
 def map_others(draft: Draft, report: Report) -> None:
@@ -36,13 +35,7 @@ def map_others(draft: Draft, report: Report) -> None:
     for node in list(draft.of_kind("BatchPromptSchedule", "BatchPromptScheduleLatentInput", "ADE_PromptScheduling",
                                    "ADE_PromptSchedulingLatents")):
         _prompts(draft, node, report)
-    for node in list(draft.of_kind("ControlNetLoaderAdvanced", "ACN_ControlNetLoaderAdvanced")):
-        if draft.source(node, "tk_optional") is None and draft.source(node, "_tk_opt") is None:
-            name = draft.value(node, "control_net_name", draft.value(node, "cnet", ""))
-            draft.turn(node, "ControlNetLoader", {"control_net_name": name}, keeps=(0,))
-            report.became(node, "Load ControlNet Model")
-    for node in list(draft.of_kind(*CONTROLS)):
-        _control(draft, node, report)
+    map_controls(draft, report)
 
 
 def map_rest(draft: Draft, report: Report) -> None:
@@ -93,24 +86,6 @@ def _prompts(draft: Draft, node: Node, report: Report) -> None:
     if isinstance(text, str) and ("`" in text or "--neg" in text):
         report.not_mapped(node, "formulas (`...`) and --neg are not read in Prompt Schedule: write numbers, and "
                                 "negative prompts in a node of their own")
-
-
-def _control(draft: Draft, node: Node, report: Report) -> None:
-    """Map a ControlNet whose strength is the same at all frames and places."""
-    model = draft.link(node, "model_optional")
-    if any(draft.source(node, name) is not None for name in PER_FRAME):
-        # There is no counterpart yet for strength over the frames: with it, this is the place to map it.
-        report.not_mapped(node, "left as it was, for its strength over frames, steps or places: it needs the pack "
-                                "ComfyUI-Advanced-ControlNet, which works beside this one")
-        return
-    names = ("strength", "start_percent", "end_percent")
-    draft.turn(node, "ControlNetApplyAdvanced", {
-        **{name: draft.link(node, name) for name in ("positive", "negative", "control_net", "image")},
-        **{name: draft.value(node, name) for name in names}, "vae": draft.link(node, "vae_optional")},
-        keeps=(0, 1, 2))
-    report.became(node, "Apply ControlNet")
-    if model is not None:
-        draft.move(Link(node.id, 2), model)
 
 
 def _bypass(draft: Draft, node: Node, report: Report) -> None:

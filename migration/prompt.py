@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from .draft import Draft, Link, Node
-from .shapes import SHAPES
+from .shapes import Shape
 
 
 def read_prompt(workflow: dict[str, Any]) -> Draft:
@@ -21,17 +21,17 @@ def read_prompt(workflow: dict[str, Any]) -> Draft:
     return Draft(nodes, has_modes=False)
 
 
-def write_prompt(draft: Draft) -> dict[str, Any]:
-    """Return the prompt that a draft has become."""
-    return {node.id: _written(node) for node in draft.nodes.values()}
+def write_prompt(draft: Draft, shapes: dict[str, Shape]) -> dict[str, Any]:
+    """Return the prompt that a draft has become, of new nodes with these shapes."""
+    return {node.id: _written(node, shapes) for node in draft.nodes.values()}
 
 
-def _written(node: Node) -> dict[str, Any]:
+def _written(node: Node, shapes: dict[str, Shape]) -> dict[str, Any]:
     inputs = {name: list(value) if isinstance(value, Link) else copy.deepcopy(value)
               for name, value in node.inputs.items()}
     if not node.fresh:
         return copy.deepcopy(node.raw) | {"inputs": inputs}
-    defaults = {name: default for name, (_, default) in SHAPES[node.kind].widgets.items()}
+    defaults = {name: default for name, (_, default) in shapes[node.kind].widgets.items()}
     return {"class_type": node.kind, "inputs": defaults | inputs, "_meta": {"title": node.kind}}
 
 

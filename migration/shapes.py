@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 MODULE = "ANIMATELCM_MOTION_MODULE"
+VALUES = "ANIMATELCM_FRAME_VALUES,FLOAT,FLOATS,CURVE"
+"""What a socket for one number for each frame takes."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,17 @@ _MOTION: dict[str, tuple[str, Any]] = {"motion_strength": ("FLOAT", 1.0), "sched
 SHAPES: dict[str, Shape] = {
     "AnimateLCM_LoadMotionModule": Shape({}, {"motion_file": ("COMBO", "")}, {"motion_module": MODULE}),
     "AnimateLCM_LoadMotionLoRA": Shape(
-        {"motion_module": MODULE}, {"lora_file": ("COMBO", ""), "strength": ("FLOAT", 1.0)},
+        {"motion_module": MODULE},
+        {"lora_file": ("COMBO", ""), "strength": ("FLOAT", 1.0), "strength_curve": ("STRING", "")},
         {"motion_module": MODULE}),
+    "AnimateLCM_AttentionScale": Shape(
+        {"motion_module": MODULE, "scale_values": VALUES, "mask": "MASK"},
+        {"scale": ("FLOAT", 1.0), "scale_curve": ("STRING", "")}, {"motion_module": MODULE}),
+    "AnimateLCM_ControlNetStrength": Shape(
+        {"control_net": "CONTROL_NET", "strength_values": VALUES}, {"strength_curve": ("STRING", "")},
+        {"CONTROL_NET": "CONTROL_NET"}),
     "AnimateLCM_MotionControl": Shape(
-        {"motion_module": MODULE, "mask": "MASK"},
+        {"motion_module": MODULE, "mask": "MASK", "strength_values": VALUES},
         {"start_percent": ("FLOAT", 0.0), "end_percent": ("FLOAT", 1.0), "strength_curve": ("STRING", "")},
         {"motion_module": MODULE}),
     "AnimateLCM_ApplyMotionModule": Shape({"model": "MODEL", "motion_module": MODULE}, _MOTION, {"MODEL": "MODEL"}),
@@ -114,6 +123,8 @@ OLD_WIDGETS: dict[str, tuple[str, ...]] = {
     "ADE_UpscaleAndVAEEncode": ("scale_method", "crop"),
     "ADE_AnimateDiffLoRALoader": ("name", "strength"),
     "ADE_MultivalDynamic": ("float_val",),
+    "ADE_MultivalDynamicFloatInput": (),
+    "ADE_MultivalDynamicFloats": (),
     "ADE_MultivalScaledMask": ("min_float_val", "max_float_val", "scaling"),
     "ADE_StandardStaticContextOptions": ("context_length", "context_overlap", *_WINDOWS),
     "ADE_StandardUniformContextOptions": ("context_length", "context_stride", "context_overlap", *_WINDOWS),
@@ -137,6 +148,12 @@ OLD_WIDGETS: dict[str, tuple[str, ...]] = {
     "ACN_ControlNetLoaderAdvanced": ("cnet",),
     "ACN_AdvancedControlNetApply": _CONTROL,
     "ACN_AdvancedControlNetApply_v2": _CONTROL,
+    "TimestepKeyframe": (
+        "start_percent", "strength", "null_latent_kf_strength", "inherit_missing", "guarantee_steps"),
+    "LatentKeyframe": ("batch_index", "strength"),
+    "LatentKeyframeGroup": ("index_strengths", "print_keyframes"),
+    "LatentKeyframeTiming": (
+        "batch_index_from", "batch_index_to_excl", "strength_from", "strength_to", "interpolation"),
     "VHS_VideoCombine": (*_SAVED, "save_output"),
     "VHS_LoadVideo": ("video", "force_rate", "custom_width", "custom_height", *_SHOT),
     "VHS_LoadVideoPath": ("video", "force_rate", "custom_width", "custom_height", *_SHOT),
@@ -146,6 +163,15 @@ OLD_WIDGETS: dict[str, tuple[str, ...]] = {
     "VHS_GetImageCount": (),
 }
 """The order in which the editor saves the values of what a rule reads; behind them may be more."""
+
+
+def known(shape: Shape, described: dict[str, Any] | None) -> Shape:
+    """Return a shape with the widgets alone that a server describes."""
+    groups = (described or {}).get("input") or {}
+    names = {name for group in ("required", "optional") for name in groups.get(group) or {}}
+    if not names:
+        return shape
+    return replace(shape, widgets={name: widget for name, widget in shape.widgets.items() if name in names})
 
 
 def old_values(kind: str, values: Any) -> dict[str, Any]:

@@ -23,6 +23,10 @@ SCHEDULES: dict[str, tuple[str, str | None]] = {
 """{beta_schedule: (schedule, where the result differs)}; all others become auto."""
 
 
+LISTS = {"ADE_MultivalDynamicFloatInput": "float_val", "ADE_MultivalDynamicFloats": "floats"}
+"""Multivals of one number for each frame: {kind: input}."""
+
+
 def schedule_of(draft: Draft, node: Node, motion_file: Any, report: Report) -> str:
     """Return the schedule for a node's beta_schedule."""
     name = draft.value(node, "beta_schedule", "autoselect")
@@ -59,9 +63,11 @@ def with_loras(draft: Draft, node: Node, module: Link, report: Report) -> Link:
 
 @dataclass(frozen=True)
 class Factor:
-    """A multival: one number, or a mask as well."""
+    """A multival: one number or one for each frame, or a mask as well."""
 
     number: Any = 1.0
+    values: Link | None = None
+    """A list with a number for each frame."""
     mask: Link | None = None
     node: Node | None = None
 
@@ -73,13 +79,15 @@ def factor_of(draft: Draft, node: Node, name: str, report: Report) -> Factor:
         return Factor()
     draft.done.add(source.id)
     if source.kind == "ADE_MultivalDynamic":
-        return Factor(draft.value(source, "float_val", 1.0), draft.link(source, "mask_optional"), source)
+        return Factor(draft.value(source, "float_val", 1.0), None, draft.link(source, "mask_optional"), source)
+    if source.kind in LISTS:
+        return Factor(1.0, draft.link(source, LISTS[source.kind]), draft.link(source, "mask_optional"), source)
     lowest = draft.value(source, "min_float_val", 0.0)
     if (source.kind == "ADE_MultivalScaledMask" and lowest == 0
             and draft.value(source, "scaling", "absolute") == "absolute"):
-        return Factor(draft.value(source, "max_float_val", 1.0), draft.link(source, "mask"), source)
-    report.not_mapped(source, f"{name} of {node.name}: only one number, and a mask from 0 on, have a place in Motion "
-                              "Control; it is left out")
+        return Factor(draft.value(source, "max_float_val", 1.0), None, draft.link(source, "mask"), source)
+    report.not_mapped(source, f"{name} of {node.name}: only numbers, and a mask from 0 on, have a counterpart; it is "
+                              "left out")
     return Factor()
 
 
@@ -94,35 +102,35 @@ def controlled(draft: Draft, node: Node, module: Link, report: Report, in_place:
                        "steps"), ("per_block", "factors for each block")):
         if draft.source(node, name) is not None:
             leave(draft, node, name, f"{what} have no counterpart; left out", report)
+    module = scaled(draft, node, module, report)
     effect = factor_of(draft, node, "effect_multival", report)
-    scale = motion_scale(draft, node, report)
     start, end = draft.value(node, "start_percent", 0.0), draft.value(node, "end_percent", 1.0)
-    inputs = {"start_percent": start, "end_percent": end, "mask": effect.mask} | scale
-    if (start, end) != (0, 1) or effect.mask is not None or scale:
+    if (start, end) != (0, 1) or effect.mask is not None or effect.values is not None:
         place = node if in_place else effect.node
-        inputs = {"motion_module": module, **inputs}
+        inputs = {"motion_module": module, "start_percent": start, "end_percent": end, "mask": effect.mask,
+                  "strength_values": effect.values}
         module = (draft.turn(place, "AnimateLCM_MotionControl", inputs, mode=node.mode) if place is not None
                   else draft.add("AnimateLCM_MotionControl", inputs, node))
         report.became(node, f"Motion Control ({module.node})")
     if effect.node is not None:
-        report.became(effect.node, "motion_strength" + (" and the mask of Motion Control" if effect.mask else ""))
+        parts = [name for name, part in (("mask", effect.mask), ("strength_values", effect.values)) if part is not None]
+        report.became(effect.node, "motion_strength" + (f", {' and '.join(parts)} of Motion Control" if parts else ""))
     return module, effect.number
 
 
-def motion_scale(draft: Draft, node: Node, report: Report) -> dict[str, Any]:
-    """Return the inputs of Motion Control that stand for a factor on the attention.
-
-    No socket is there for it yet: this is the one place to change, with its row in docs/migrating.md.
-    """
-    scale = factor_of(draft, node, "scale_multival", report)
+def scaled(draft: Draft, node: Node, module: Link, report: Report) -> Link:
+    """Return a module with the factor on its attention that an old node has: its motion scale."""
     legacy = draft.value(node, "motion_scale", 1.0)
-    if scale.node is not None and (scale.number != 1 or scale.mask is not None):
-        report.not_mapped(scale.node, "scale_multival has no counterpart yet; the motion is that of scale 1")
-    elif scale.node is not None:
-        report.became(scale.node, "left out: a scale of 1 changes nothing")
     if legacy != 1:
-        report.not_mapped(node, f"motion_scale {legacy} has no counterpart yet; the motion is that of scale 1")
-    return {}
+        module = draft.add("AnimateLCM_AttentionScale", {"motion_module": module, "scale": legacy}, node)
+        report.became(node, f"Attention Scale ({module.node})")
+    factor = factor_of(draft, node, "scale_multival", report)
+    if factor.node is not None:
+        module = draft.turn(factor.node, "AnimateLCM_AttentionScale", {
+            "motion_module": module, "scale": factor.number, "scale_values": factor.values, "mask": factor.mask},
+            mode=node.mode)
+        report.became(factor.node, f"Attention Scale ({module.node})")
+    return module
 
 
 def leave(draft: Draft, node: Node, name: str, why: str, report: Report) -> None:

@@ -29,6 +29,9 @@ OUTPUTS = {
     "ADE_StandardStaticContextOptions": ("CONTEXT_OPTIONS",), "ADE_ContextExtras_Set": ("CONTEXT_OPTIONS",),
     "ADE_AnimateDiffKeyframe": ("AD_KEYFRAMES",), "ADE_NoiseLayerAdd": ("NOISE_LAYERS",),
     "ADE_ApplyAnimateDiffModelWithCameraCtrl": ("M_MODELS",), "TimestepKeyframe": ("TIMESTEP_KEYFRAME",),
+    "LatentKeyframe": ("LATENT_KEYFRAME",), "LatentKeyframeTiming": ("LATENT_KEYFRAME",),
+    "LatentKeyframeGroup": ("LATENT_KEYFRAME",), "ADE_MultivalDynamicFloatInput": ("MULTIVAL",),
+    "BatchValueSchedule": ("FLOAT", "INT"), "ADE_MultivalScaledMask": ("MULTIVAL",),
     "ADE_AnimateDiffSamplingSettings": ("SAMPLE_SETTINGS",), "ADE_AnimateDiffUnload": ("MODEL",),
     "IPAdapterModelLoader": ("IPADAPTER",), "IPAdapterApply": ("MODEL",),
     "VHS_LoadVideo": ("IMAGE", "INT", "AUDIO", "VHS_VIDEOINFO"), "VHS_VideoCombine": ("VHS_FILENAMES",),
@@ -203,7 +206,9 @@ def prompt_travel() -> dict[str, Any]:
     loader, model, text = old.start()
     travel = old.node("BatchPromptSchedule", {"clip": (loader, 1)},
                       ['"0": "a red square moving left",\n"7": "a blue circle moving right"', 8, False, 0, 0])
-    net = old.node("ControlNetLoaderAdvanced", values=["control.safetensors"])
+    fade = old.node("LatentKeyframeTiming", values=[2, 6, 1.0, 0.25, "linear", False])
+    keys = old.node("TimestepKeyframe", {"latent_keyframe": (fade, 0)}, [0.0, 1.0, 0.1, True, 1])
+    net = old.node("ControlNetLoaderAdvanced", {"tk_optional": (keys, 0)}, ["control.safetensors"])
     image = old.node("LoadImage", values=["demo_image.png", "image"])
     control = old.node("ACN_AdvancedControlNetApply", {
         "positive": (travel, 0), "negative": (text, 0), "control_net": (net, 0), "image": (image, 0)}, [0.7, 0, 0.8])

@@ -28,7 +28,7 @@ def test_the_old_file_and_earlier_results_stay(tmp_path):
                      "old graph.migrated-2.txt"}
     report = (tmp_path / "old graph.migrated.txt").read_text(encoding="utf-8")
     assert report in first.stdout
-    assert "Load Motion Module" in report and "Not mapped:\n- node 6" in report
+    assert "Load Motion Module" in report and "Not mapped:\n- nothing" in report
     assert json.loads((tmp_path / "old graph.migrated.json").read_text(encoding="utf-8"))["nodes"]
 
 

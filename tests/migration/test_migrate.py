@@ -97,10 +97,13 @@ def test_the_first_generation():
     new, report = migrate(GRAPHS["gen1_uniform"]())
     assert one(new, "AnimateLCM_LoadMotionModule") == {"motion_file": "mm_sd_v15_v2.ckpt"}
     assert one(new, "AnimateLCM_LoadMotionLoRA") == {
-        "lora_file": "v2_lora_PanLeft.ckpt", "strength": 0.7, "motion_module": ["AnimateLCM_LoadMotionModule", 0]}
+        "lora_file": "v2_lora_PanLeft.ckpt", "strength": 0.7, "strength_curve": "",
+        "motion_module": ["AnimateLCM_LoadMotionModule", 0]}
+    assert one(new, "AnimateLCM_AttentionScale") == {
+        "scale": 1.1, "scale_curve": "", "motion_module": ["AnimateLCM_LoadMotionLoRA", 0]}
     assert one(new, "AnimateLCM_ApplyMotionModule") == {
         "motion_strength": 1.0, "schedule": "AnimateDiff", "model": ["LoraLoaderModelOnly", 0],
-        "motion_module": ["AnimateLCM_LoadMotionLoRA", 0]}
+        "motion_module": ["AnimateLCM_AttentionScale", 0]}
     windows = one(new, "ContextWindowsManual")
     assert windows["model"] == ["AnimateLCM_ApplyMotionModule", 0]
     assert (windows["context_length"], windows["context_overlap"], windows["context_schedule"], windows["fuse_method"],
@@ -108,7 +111,7 @@ def test_the_first_generation():
     assert by_kind(new, "KSampler")[0]["inputs"]["model"] == ["ContextWindowsManual", 0]
     assert one(new, "EmptyLatentImage") == {"width": SIZE, "height": SIZE, "batch_size": FRAMES}
     assert one(new, "CreateVideo") == {"fps": 8.0, "images": ["VAEDecode", 0]}
-    assert "motion_scale 1.1" in said(report.left)
+    assert not report.left
 
 
 def test_freenoise_and_percents_of_the_second_generation():
@@ -121,9 +124,10 @@ def test_freenoise_and_percents_of_the_second_generation():
     assert "pingpong" in said(report.left)
 
 
-def test_an_effect_is_the_strength_and_its_mask():
+def test_an_effect_is_the_strength_and_its_mask_and_a_scale_that_of_the_attention():
     new, report = migrate(GRAPHS["gen2_multivals"]())
     assert one(new, "AnimateLCM_MotionControl")["mask"] == ["SolidMask", 0]
+    assert one(new, "AnimateLCM_AttentionScale")["scale"] == 1.15
     applied = one(new, "AnimateLCM_ApplyMotionModule")
     assert (applied["motion_strength"], applied["schedule"]) == (0.8, "LCM")
     assert one(new, "AnimateLCM_LongVideo") == {
@@ -131,7 +135,27 @@ def test_an_effect_is_the_strength_and_its_mask():
         "model": ["AnimateLCM_ApplyMotionModule", 0]}
     assert one(new, "SaveWEBM")["codec"] == "vp9"
     assert not by_kind(new, "Reroute")
-    assert "scale_multival" in said(report.left)
+    assert not report.left and not report.differs
+
+
+def test_multivals_over_the_frames_and_from_masks():
+    old = Old()
+    loader = old.node("CheckpointLoaderSimple", values=["sd15.safetensors"])
+    floats = old.node("BatchValueSchedule", values=["0: (1)"])
+    mask = old.node("SolidMask", values=[0.5, SIZE, SIZE])
+    scale = old.node("ADE_MultivalDynamicFloatInput", {"float_val": (floats, 0)})
+    effect = old.node("ADE_MultivalScaledMask", {"mask": (mask, 0)}, [0.0, 0.7, "absolute"])
+    other = old.node("ADE_MultivalScaledMask", {"mask": (mask, 0)}, [0.5, 0.7, "absolute"])
+    for part in (effect, other):
+        old.node("ADE_AnimateDiffLoaderGen1", {"model": (loader, 0), "scale_multival": (scale, 0),
+                                               "effect_multival": (part, 0)}, ["mm.ckpt", "lcm"])
+    new, report = migrate(old.saved())
+    check_links(new)
+    assert [node["inputs"]["scale_values"] for node in by_kind(new, "AnimateLCM_AttentionScale")] == [
+        ["BatchValueSchedule", 0]] * 2
+    assert one(new, "AnimateLCM_MotionControl")["mask"] == ["SolidMask", 0]
+    assert [node["inputs"]["motion_strength"] for node in by_kind(new, "AnimateLCM_ApplyMotionModule")] == [0.7, 1.0]
+    assert "a mask from 0 on" in said(report.left)
 
 
 def test_a_gone_node_is_passed_by_and_what_feeds_it_rests():
@@ -182,7 +206,11 @@ def test_the_newest_motion_module_acts_first():
     assert starts == {"LoraLoaderModelOnly": 0.5, "AnimateLCM_ApplyMotionModule": 0}
     assert len(by_kind(new, "AnimateLCM_LoadMotionModule")) == 1
     assert one(new, "AnimateLCM_PromptSchedule")["num_frames"] == 8
-    assert one(new, "ControlNetApplyAdvanced")["positive"] == ["AnimateLCM_PromptSchedule", 0]
+    control = one(new, "ControlNetApplyAdvanced")
+    assert (control["positive"], control["strength"]) == (["AnimateLCM_PromptSchedule", 0], 0.7)
+    assert control["control_net"] == ["AnimateLCM_ControlNetStrength", 0]
+    assert one(new, "AnimateLCM_ControlNetStrength") == {
+        "strength_curve": "0: 0.1, 1: 0.1, 2: 1, 5: 0.25, 6: 0.1, 7: 0.1", "control_net": ["ControlNetLoader", 0]}
     assert not report.left
 
 
@@ -260,14 +288,31 @@ def test_what_hangs_on_an_unknown_node_is_left_whole():
 def test_a_control_that_changes_over_the_steps_stays():
     old = Old()
     loader, model, text = old.start()
-    keys = old.node("TimestepKeyframe", values=[0.0, 1.0])
+    keys = old.node("TimestepKeyframe", values=[0.5, 1.0])
     net = old.node("ControlNetLoaderAdvanced", {"tk_optional": (keys, 0)}, ["control.safetensors"])
     image = old.node("LoadImage", values=["a.png", "image"])
     old.node("ACN_AdvancedControlNetApply", {"positive": (text, 0), "negative": (text, 0), "control_net": (net, 0),
                                              "image": (image, 0), "timestep_kf": (keys, 0)}, [1, 0, 1])
     new, report = migrate(old.saved())
     assert [node["type"] for node in new["nodes"]] == [node["type"] for node in old.nodes]
-    assert "works beside this one" in said(report.left)
+    assert "changes over the steps" in said(report.left) and "works beside this one" in said(report.left)
+
+
+def test_key_frames_of_a_control_in_all_their_forms():
+    old = Old()
+    _, _, text = old.start()
+    old.node("EmptyLatentImage", values=[SIZE, SIZE, 6])
+    group = old.node("LatentKeyframeGroup", values=["1=0.5, 2:4=0.25, -1", False])
+    last = old.node("LatentKeyframe", {"prev_latent_kf": (group, 0)}, [1, 0.75])
+    net = old.node("ControlNetLoaderAdvanced", values=["control.safetensors"])
+    image = old.node("LoadImage", values=["a.png", "image"])
+    old.node("ACN_AdvancedControlNetApply", {"positive": (text, 0), "negative": (text, 0), "control_net": (net, 0),
+                                             "image": (image, 0), "latent_kf_override": (last, 0)}, [1, 0, 1])
+    new, report = migrate(old.saved())
+    check_links(new)
+    assert one(new, "AnimateLCM_ControlNetStrength")["strength_curve"] == \
+        "0: 0, 1: 0.75, 2: 0.25, 3: 0.25, 4: 0, 5: 1"
+    assert not report.left
 
 
 def test_subgraphs_and_bends_of_links():

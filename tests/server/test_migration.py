@@ -52,14 +52,14 @@ def test_new_nodes_have_the_sockets_that_the_server_says(nodes: dict[str, Any], 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_an_old_graph_runs(client: ComfyClient, nodes: dict[str, Any], tmp_path: Path, name: str, form: str) -> None:
     old = GRAPHS[name]()
-    new, report = migrate(old if form == "graph" else as_prompt(old))
+    new, report = migrate(old if form == "graph" else as_prompt(old), nodes)
     prompt = on_demo(to_prompt(new, nodes))
     unknown = {f"node {node_id} ({node['class_type']})" for node_id, node in prompt.items()
                if node["class_type"] not in nodes}
     assert unknown <= report.left.keys()
     if form == "prompt":
         # The editor's form makes the same prompt, which has run or will: validation is enough.
-        graph = on_demo(to_prompt(migrate(old)[0], nodes))
+        graph = on_demo(to_prompt(migrate(old, nodes)[0], nodes))
         assert sorted(entry["class_type"] for entry in prompt.values()) == sorted(
             entry["class_type"] for entry in graph.values())
         client.cancel(client.queue(prompt))
