@@ -84,6 +84,10 @@ class Draft:
         origin = self.old.get(self._through(found).node)
         return None if origin is None or origin.mode == MUTED else origin
 
+    def at(self, node: Node, name: str) -> str:
+        """Return the id of the old node that feeds a socket which is known to be fed."""
+        return self._through(node.inputs[name]).node
+
     def used(self, node: Node, output: int) -> bool:
         """Say whether something takes an output of an old node."""
         return any(isinstance(value, Link) and self._through(value) == Link(node.id, output)

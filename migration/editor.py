@@ -23,7 +23,7 @@ def read_graph(workflow: dict[str, Any]) -> Draft:
     for raw in workflow["nodes"]:
         inputs: dict[str, Any] = old_values(raw["type"], raw.get("widgets_values"))
         for socket in raw.get("inputs") or []:
-            if socket.get("link") in origins and origins[socket["link"]].node:
+            if isinstance(socket.get("link"), (int, str)) and socket["link"] in origins:
                 inputs[socket["name"]] = origins[socket["link"]]
         node_id = str(raw["id"])
         nodes[node_id] = Node(node_id, raw["type"], inputs, raw.get("mode") or 0, raw.get("title"), raw)
@@ -79,6 +79,7 @@ def _fresh(node: Node, draft: Draft, shapes: dict[str, Shape]) -> dict[str, Any]
         "inputs": inputs,
         "outputs": [{"name": name, "type": kind, "links": []} for name, kind in shape.outputs.items()],
         "properties": {"Node name for S&R": node.kind}, "widgets_values": values,
+        **{name: node.raw[name] for name in ("color", "bgcolor") if name in node.raw},
     }
 
 

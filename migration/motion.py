@@ -16,6 +16,8 @@ LOADERS = ("ADE_AnimateDiffLoaderGen1", "ADE_AnimateDiffLoaderWithContext", "Ani
            "ADE_AnimateDiffLoaderV1Advanced")
 APPLIERS = ("ADE_ApplyAnimateDiffModel", "ADE_ApplyAnimateDiffModelSimple", "ADE_ApplyAnimateLCMI2VModel")
 FILES = ("ADE_LoadAnimateDiffModel", "ADE_LoadAnimateLCMI2VModel")
+REFERENCES = {"ADE_UpscaleAndVAEEncode": "image", "VAEEncode": "pixels"}
+"""What gives a reference latent: {kind: its input for the image}."""
 FIRST_VERSION = re.compile(r"mm_sd_v1[45]\.")
 """Motion files of AnimateDiff v1."""
 
@@ -98,10 +100,15 @@ def _evolved(draft: Draft, node: Node, modules: dict[str, _Module], report: Repo
         if source.mode != BYPASSED:
             appliers.append(source)
         source = draft.source(source, "prev_m_models")
-    if not all(applier.id in modules or _module(draft, applier, modules, report) for applier in appliers):
-        report.not_mapped(node, "its motion module could not be mapped; all that belongs to it is left as it was")
-        return
     model = draft.link(node, "model")
+    why = "no MODEL is connected to it" if model is None else next(filter(None, (_why_not(draft, applier) for applier
+                                                                                 in appliers)), None)
+    if model is None or why is not None:
+        report.not_mapped(node, f"{why}; all that belongs to it is left as it was")
+        return
+    for applier in appliers:
+        if applier.id not in modules:
+            modules[applier.id] = _module(draft, applier, report)
     for applier in appliers:
         module = modules[applier.id]
         kind = "AnimateLCM_ImageToVideo" if module.image else "AnimateLCM_ApplyMotionModule"
@@ -112,9 +119,6 @@ def _evolved(draft: Draft, node: Node, modules: dict[str, _Module], report: Repo
                  else draft.add(kind, inputs, node))
         title = "Image to Video" if module.image else "Apply Motion Module"
         report.became(node, f"{title} ({model.node})")
-    if model is None:
-        report.not_mapped(node, "no MODEL is connected to it; left as it was")
-        return
     if not appliers:
         draft.done.add(node.id)
         report.became(node, "left out: no motion module is connected to it")
@@ -123,16 +127,27 @@ def _evolved(draft: Draft, node: Node, modules: dict[str, _Module], report: Repo
     add_windows(draft, node, model, bool(appliers), report)
 
 
-def _module(draft: Draft, node: Node, modules: dict[str, _Module], report: Report) -> bool:
-    """Map the file and the settings of one motion module, once for all that use it."""
+def _why_not(draft: Draft, node: Node) -> str | None:
+    """Return why a motion module cannot be mapped; None where it can."""
     source = draft.source(node, "motion_model")
     if source is None or source.kind not in FILES:
-        report.not_mapped(node, f"its motion module comes from {source.name if source else 'nowhere'}, which has no "
-                                "counterpart")
-        return False
-    image = _image(draft, node, report) if node.kind == "ADE_ApplyAnimateLCMI2VModel" else {}
-    if image is None:
-        return False
+        return f"the motion module of {node.name} comes from {source.name if source else 'nowhere'}"
+    if node.inputs["motion_model"].output != 0:
+        return f"{node.name} takes the image encoder alone, without its motion module"
+    if node.kind != "ADE_ApplyAnimateLCMI2VModel":
+        return None
+    reference = draft.source(node, "ref_latent")
+    if reference is None or reference.kind not in REFERENCES:
+        return (f"the reference latent of {node.name} comes from neither ADE_UpscaleAndVAEEncode nor VAEEncode, and "
+                "Image to Video takes the image itself")
+    if video_size(draft, reference, "latent_size") is None:
+        return f"the size of the video of {node.name} is not known: connect an Empty Latent Image"
+    return None
+
+
+def _module(draft: Draft, node: Node, report: Report) -> _Module:
+    """Map the file and the settings of one motion module, once for all that use it."""
+    source = draft.old[draft.at(node, "motion_model")]
     file = draft.value(source, "model_name", "")
     _note_file(source, file, report)
     if draft.source(source, "ad_settings") is not None:
@@ -145,22 +160,13 @@ def _module(draft: Draft, node: Node, modules: dict[str, _Module], report: Repor
     link, strength = controlled(draft, node, module, report, in_place=True)
     if link.node != node.id:
         report.became(node, "the sockets of the node that puts it on the MODEL")
-    modules[node.id] = _Module(link, file, strength, image)
-    return True
+    image = _image(draft, node, report) if node.kind == "ADE_ApplyAnimateLCMI2VModel" else {}
+    return _Module(link, file, strength, image)
 
 
-def _image(draft: Draft, node: Node, report: Report) -> dict[str, Any] | None:
-    """Return the inputs of Image to Video for a reference latent; None where they cannot be found."""
-    source = draft.source(node, "ref_latent")
-    names = {"ADE_UpscaleAndVAEEncode": "image", "VAEEncode": "pixels"}
-    if source is None or source.kind not in names:
-        report.not_mapped(node, "its reference latent comes from neither ADE_UpscaleAndVAEEncode nor VAEEncode, and "
-                                "Image to Video takes the image itself")
-        return None
-    size = video_size(draft, source, "latent_size")
-    if size is None:
-        report.not_mapped(node, "the size of the video is not known: connect an Empty Latent Image")
-        return None
+def _image(draft: Draft, node: Node, report: Report) -> dict[str, Any]:
+    """Return the inputs of Image to Video for a reference latent."""
+    source = draft.old[draft.at(node, "ref_latent")]
     if source.kind == "ADE_UpscaleAndVAEEncode":
         # One that something else takes too stays, and is reported with the rest.
         if draft.takers(source) == 1:
@@ -170,8 +176,8 @@ def _image(draft: Draft, node: Node, report: Report) -> dict[str, Any] | None:
             report.differs_at(source, "the image is not stretched: its middle is cut out where its form differs")
     if draft.value(node, "apply_ref_when_disabled", False):
         report.not_mapped(node, "apply_ref_when_disabled: outside of its percents the image is not followed")
-    width, height, frames = size
-    return {"vae": draft.link(source, "vae"), "reference_image": draft.link(source, names[source.kind]),
+    width, height, frames = video_size(draft, source, "latent_size") or (512, 512, 16)
+    return {"vae": draft.link(source, "vae"), "reference_image": draft.link(source, REFERENCES[source.kind]),
             "width": width, "height": height, "num_frames": frames,
             "motion_scale": draft.value(node, "ref_drift", 0.0)}
 

@@ -30,6 +30,10 @@ LISTS = {"ADE_MultivalDynamicFloatInput": "float_val", "ADE_MultivalDynamicFloat
 def schedule_of(draft: Draft, node: Node, motion_file: Any, report: Report) -> str:
     """Return the schedule for a node's beta_schedule."""
     name = draft.value(node, "beta_schedule", "autoselect")
+    if name == "use existing":
+        # The old checkpoint loader could set one, which the new one cannot.
+        loaders = (other for other in draft.old.values() if other.kind == "CheckpointLoaderSimpleWithNoiseSelect")
+        name = next((draft.value(other, "beta_schedule", name) for other in loaders), name)
     schedule, difference = SCHEDULES.get(str(name), ("auto", f"beta_schedule {name!r} is not there; the schedule is "
                                                              "the one that the motion file was trained with"))
     if name == "autoselect" and "lcm" in str(motion_file).lower():

@@ -63,6 +63,8 @@ def _note_combine(draft: Draft, node: Node, form: str, rate: Any, report: Report
         report.differs_at(node, f"{form} is not among ComfyUI's own formats; the video is an .mp4 with h264")
     if form in (*WEBM, "image/webp") and draft.link(node, "audio") is not None:
         report.differs_at(node, f"{form} is saved without the sound")
+    if isinstance(rate, Link):
+        report.differs_at(node, "frame_rate comes by a link, which has to be of the type FLOAT")
     if isinstance(rate, float) and not 1 <= rate <= 120 and form not in (*WEBM, "image/webp"):
         report.differs_at(node, f"frame_rate {rate}: Create Video takes 1 to 120")
     if draft.value(node, "pingpong", False):

@@ -285,6 +285,35 @@ def test_what_hangs_on_an_unknown_node_is_left_whole():
     assert len(report.left) == 4
 
 
+@pytest.mark.parametrize("encoder_alone", [False, True])
+def test_a_group_of_modules_is_mapped_whole_or_not_at_all(encoder_alone):
+    old = Old()
+    loader, model, text = old.start()
+    file = old.node("ADE_LoadAnimateDiffModel", values=["mm.ckpt"])
+    first = old.node("ADE_ApplyAnimateDiffModelSimple", {"motion_model": (file, 0)})
+    image = old.node("ADE_LoadAnimateLCMI2VModel", values=["AnimateLCM_sd15_i2v.ckpt"])
+    picture = old.node("LoadImage", values=["a.png", "image"])
+    latent = old.node("EmptyLatentImage", values=[SIZE, SIZE, 8])
+    encoded = old.node("VAEEncode", {"pixels": (picture, 0), "vae": (loader, 2)})
+    reference = encoded if encoder_alone else latent
+    second = old.node("ADE_ApplyAnimateLCMI2VModel", {
+        "motion_model": (image, int(encoder_alone)), "ref_latent": (reference, 0), "prev_m_models": (first, 0)},
+        [0.4, False, 0, 1])
+    old.node("ADE_UseEvolvedSampling", {"model": (model, 0), "m_models": (second, 0)}, ["autoselect"])
+    new, report = migrate(old.saved())
+    assert new["nodes"] == old.nodes
+    assert ("image encoder alone" if encoder_alone else "the reference latent of") in said(report.left)
+
+
+def test_the_schedule_of_an_old_checkpoint_loader_is_kept():
+    old = Old()
+    _, model, _ = old.start("CheckpointLoaderSimpleWithNoiseSelect")
+    old.node("ADE_AnimateDiffLoaderGen1", {"model": (model, 0)}, ["mm.ckpt", "use existing"], color="#232")
+    new, _ = migrate(old.saved())
+    assert one(new, "AnimateLCM_ApplyMotionModule")["schedule"] == "AnimateDiff"
+    assert by_kind(new, "AnimateLCM_ApplyMotionModule")[0]["color"] == "#232"
+
+
 def test_a_control_that_changes_over_the_steps_stays():
     old = Old()
     loader, model, text = old.start()
