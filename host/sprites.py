@@ -3,39 +3,60 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def subject_mask(frames: Tensor, threshold: float, softness: float, background: Tensor | None = None) -> Tensor:
+def subject_mask(frames: Tensor, kind: str, threshold: float, softness: float, background: Tensor | None = None
+                 ) -> Tensor:
     """Return where frames differ from the background, f h w: 0 for the background, 1 for the subject.
-
-    Without a background the median of each place over the frames is taken, which is the mean of what stays: right where
-    the subject is at no place for half of the clip.
 
     Args:
         frames: f h w c, values 0 to 1.
+        kind: One of BACKGROUNDS, which says what the background is where it is not given.
         threshold: Difference of the channel that differs most, up to which a place is background.
         softness: Difference beyond the threshold over which the mask goes up to 1.
         background: 1 h w c, of the frames' size.
 
     Raises:
-        ValueError: The background is another size or number, or a single frame has none.
+        ValueError: The background is of another size or number, the kind is unknown, or the frames are too few for it.
     """
     colours = frames[..., :3]
     if background is None:
-        if len(frames) < 3:
-            raise ValueError(f"a clip of {len(frames)} frames does not show its background. Connect an image of the "
-                             "background, or use at least 3 frames")
-        # Of frames that share their memory, torch 2.14 takes a wrong median.
-        background = colours.contiguous().median(dim=0, keepdim=True).values
+        if kind not in BACKGROUNDS:
+            raise ValueError(f"background_kind is {kind!r}; expected one of {', '.join(BACKGROUNDS)}")
+        background = BACKGROUNDS[kind](colours)
     elif len(background) != 1 or background.shape[1:3] != frames.shape[1:3]:
         raise ValueError(f"the background has the shape {tuple(background.shape)}, the frames {tuple(frames.shape)}; "
                          "expected one image of the frames' height and width")
     difference = (colours - background[..., :3]).abs().amax(dim=-1)
     return ((difference - threshold) / max(softness, 1e-3)).clamp(0, 1)
+
+
+def _plain(frames: Tensor) -> Tensor:
+    """Return the colour at most places of the frames' edges, 1 1 1 c."""
+    edges = (frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1])
+    return _median(torch.cat([edge.flatten(0, 1) for edge in edges])).view(1, 1, 1, -1)
+
+
+def _still(frames: Tensor) -> Tensor:
+    """Return what each place shows at most times, 1 h w c: the mean of what stays, which the subject does not touch."""
+    if len(frames) < 3:
+        raise ValueError(f"a clip of {len(frames)} frames does not show its background. Connect an image of the "
+                         "background, set background_kind to plain, or use at least 3 frames")
+    return _median(frames).unsqueeze(0)
+
+
+def _median(values: Tensor) -> Tensor:
+    # Of frames that share their memory, torch 2.14 takes a wrong one.
+    return values.contiguous().median(dim=0).values
+
+
+BACKGROUNDS: dict[str, Callable[[Tensor], Tensor]] = {"plain": _plain, "still": _still}
+"""What is known of a background: that it has one colour, or that it is a picture that stays."""
 
 
 def with_alpha(frames: Tensor, mask: Tensor | None) -> Tensor:

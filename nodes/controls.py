@@ -74,8 +74,9 @@ class AttentionScale(io.ComfyNode):
                 MotionModuleSocket.Input("motion_module", tooltip="From Load Motion Module or Load Motion LoRA."),
                 io.Float.Input(
                     "scale", default=1.0, min=0.0, max=HIGHEST, step=0.01,
-                    tooltip="Factor on the keys of the attention over time, 0 to 10, without unit. 1 is as trained; "
-                            "0.9 to 1.3 is useful: more keeps frames apart and moves more, less averages them."),
+                    tooltip="Factor on the keys of the attention over time, 0 to 10, without unit. 1 is as trained "
+                            "and recommended to begin with; 0.7 to 1.5 is a range to try: less moves less, more keeps "
+                            "frames apart."),
                 io.String.Input(
                     "scale_curve", multiline=True, default="", optional=True,
                     tooltip="Factor on scale for key frames, as FRAME: NUMBER, from 0 to 10 without unit, such as "

@@ -16,22 +16,27 @@ class SubjectMask(io.ComfyNode):
             node_id="AnimateLCM_SubjectMask",
             display_name="Subject Mask",
             category="AnimateLCM",
-            description="Finds what moves in front of a background that stays, without a model.",
+            description="Finds the subject in front of a plain background, or one that stays, without a model.",
             search_aliases=["remove background", "transparent background", "matte", "alpha", "difference key"],
             inputs=[
-                io.Image.Input("images", tooltip="The frames, from VAE Decode, with a background that stays."),
+                io.Image.Input("images", tooltip="The frames, from VAE Decode."),
+                io.Combo.Input(
+                    "background_kind", options=["plain", "still"], default="plain",
+                    tooltip="'plain': a background of one colour, taken from the edges, recommended for sprites. "
+                            "'still': a picture that stays, taken from what each place shows most of the time, for a "
+                            "subject that moves on."),
                 io.Float.Input(
-                    "threshold", default=0.08, min=0.0, max=1.0, step=0.01,
-                    tooltip="Difference from the background, 0 to 1, up to which a place belongs to it. 0.05 to 0.15 "
+                    "threshold", default=0.1, min=0.0, max=1.0, step=0.01,
+                    tooltip="Difference from the background, 0 to 1, up to which a place belongs to it. 0.05 to 0.2 "
                             "is recommended: more where the background flickers."),
                 io.Float.Input(
-                    "softness", default=0.08, min=0.0, max=1.0, step=0.01,
-                    tooltip="Difference beyond threshold, 0 to 1, over which the mask rises to 1. 0.05 to 0.15 is "
+                    "softness", default=0.1, min=0.0, max=1.0, step=0.01,
+                    tooltip="Difference beyond threshold, 0 to 1, over which the mask rises to 1. 0.05 to 0.2 is "
                             "recommended; 0 gives hard edges."),
                 io.Image.Input(
                     "background", optional=True,
-                    tooltip="The background alone, one image of the frames' size. Without it, what each place shows "
-                            "most of the time, which is recommended where the subject moves on."),
+                    tooltip="The background alone, one image of the frames' size, in place of background_kind. "
+                            "Recommended where neither kind fits."),
             ],
             outputs=[io.Mask.Output(
                 tooltip="A mask for each frame, 1 for the subject: for Sprite Sheet, and inverted for Join Image with "
@@ -39,10 +44,11 @@ class SubjectMask(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, threshold: float, softness: float, background=None) -> io.NodeOutput:
+    def execute(cls, images, background_kind: str, threshold: float, softness: float, background=None
+                ) -> io.NodeOutput:
         from ..host.sprites import subject_mask
 
-        return io.NodeOutput(subject_mask(images, threshold, softness, background))
+        return io.NodeOutput(subject_mask(images, background_kind, threshold, softness, background))
 
 
 class SpriteSheet(io.ComfyNode):

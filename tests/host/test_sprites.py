@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from animatelcm.host.sprites import sheet_of, subject_mask, with_alpha
+from animatelcm.host.sprites import BACKGROUNDS, sheet_of, subject_mask, with_alpha
 from animatelcm.nodes.sprites import SpriteSheet, SubjectMask
 
 SIZE = 16
@@ -20,35 +20,50 @@ def clip(count=8, noise=0.0):
     return frames + shaken, background[:1], where
 
 
-def test_what_moves_is_the_subject():
+@pytest.mark.parametrize("kind", ["still", "plain"])
+def test_what_moves_is_the_subject(kind):
     frames, background, where = clip(noise=0.005)
-    assert torch.equal(subject_mask(frames, 0.1, 0.1), where)
-    assert torch.equal(subject_mask(frames, 0.1, 0.1, background), where)
-    assert torch.equal(SubjectMask.execute(frames, 0.1, 0.1).result[0], where)
+    assert torch.equal(subject_mask(frames, "still", 0.1, 0.1), where)
+    assert torch.equal(subject_mask(frames, kind, 0.1, 0.1, background), where)
+    assert torch.equal(SubjectMask.execute(frames, "still", 0.1, 0.1).result[0], where)
 
 
-def test_a_subject_that_stays_needs_the_background():
+def test_a_subject_on_the_spot_needs_a_plain_background_or_a_picture_of_it():
     frames, background, where = clip()
-    still = frames[:1].expand(8, -1, -1, -1)
-    assert not subject_mask(still, 0.1, 0.1).any()
-    assert torch.equal(subject_mask(still, 0.1, 0.1, background), where[:1].expand(8, -1, -1))
+    still, where = frames[3:4].expand(8, -1, -1, -1), where[3:4].expand(8, -1, -1)
+    assert not subject_mask(still, "still", 0.1, 0.1).any()
+    assert torch.equal(subject_mask(still, "still", 0.1, 0.1, background), where)
+    on_one_colour = torch.where(where[..., None].bool(), still, torch.tensor([0.1, 0.1, 0.3]))
+    # At the edge in some frames, too.
+    on_one_colour[:, :, :2] = torch.tensor([0.9, 0.1, 0.2])
+    expected = where.clone()
+    expected[:, :, :2] = 1
+    assert torch.equal(subject_mask(on_one_colour, "plain", 0.1, 0.1), expected)
+    assert torch.equal(subject_mask(on_one_colour[:1], "plain", 0.1, 0.1), expected[:1])
 
 
 def test_softness_is_a_ramp_beyond_the_threshold():
     background = torch.zeros(1, 1, 5, 3)
     frames = torch.tensor([0.0, 0.1, 0.15, 0.2, 0.9]).view(1, 1, 5, 1).repeat(1, 1, 1, 3)
-    torch.testing.assert_close(subject_mask(frames, 0.1, 0.1, background), torch.tensor([[[0.0, 0.0, 0.5, 1.0, 1.0]]]))
-    assert subject_mask(frames, 0.12, 0.0, background).tolist() == [[[0.0, 0.0, 1.0, 1.0, 1.0]]]
+    soft = subject_mask(frames, "plain", 0.1, 0.1, background)
+    torch.testing.assert_close(soft, torch.tensor([[[0.0, 0.0, 0.5, 1.0, 1.0]]]))
+    assert subject_mask(frames, "plain", 0.12, 0.0, background).tolist() == [[[0.0, 0.0, 1.0, 1.0, 1.0]]]
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ((torch.zeros(2, 4, 4, 3), 0.1, 0.1), "a clip of 2 frames does not show its background"),
-    ((torch.zeros(3, 4, 4, 3), 0.1, 0.1, torch.zeros(1, 4, 5, 3)), r"background has the shape \(1, 4, 5, 3\)"),
-    ((torch.zeros(3, 4, 4, 3), 0.1, 0.1, torch.zeros(2, 4, 4, 3)), "expected one image"),
+@pytest.mark.parametrize(("frames", "kind", "background", "message"), [
+    (2, "still", None, "a clip of 2 frames does not show its background"),
+    (3, "green", None, "background_kind is 'green'; expected one of plain, still"),
+    (3, "plain", torch.zeros(1, 4, 5, 3), r"background has the shape \(1, 4, 5, 3\)"),
+    (3, "plain", torch.zeros(2, 4, 4, 3), "expected one image"),
 ])
-def test_what_shows_no_subject_is_refused(arguments, message):
+def test_what_shows_no_subject_is_refused(frames, kind, background, message):
     with pytest.raises(ValueError, match=message):
-        SubjectMask.execute(*arguments)
+        SubjectMask.execute(torch.zeros(frames, 4, 4, 3), kind, 0.1, 0.1, background)
+
+
+def test_the_node_offers_the_kinds_that_there_are():
+    [socket] = [each for each in SubjectMask.define_schema().inputs if each.id == "background_kind"]
+    assert socket.options == list(BACKGROUNDS)
 
 
 @pytest.mark.parametrize(("count", "columns", "grid"), [
