@@ -18,10 +18,12 @@ WEB_DIRECTORY = "./web"
 class AnimateLCMExtension(ComfyExtension):
     async def on_load(self) -> None:
         from .host.folders import register_folders
+        from .host.replacements import register_replacements
         from .host.trained import register_trained
 
         register_folders()
         register_trained()
+        await register_replacements()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .nodes import NODES

@@ -1,6 +1,7 @@
 """Everything that a developer or a curious newcomer runs. Needs Python 3.10 or newer, nothing else.
 
     python dev.py demo ["a red square moving left"]    make a short video with the embedded demo model
+    python dev.py migrate OLD_GRAPH.json               make a graph of other AnimateDiff packs into one of this pack
     python dev.py serve                                ComfyUI with this pack, for the browser
     python dev.py test                                 all tests, and those of the host on two older hosts as well
     python dev.py test PYTEST_ARGUMENT ...             the tests that pytest is told to run, on one host
@@ -38,6 +39,7 @@ if sys.version_info < (3, 10):  # noqa: UP036 - an older Python comes this far, 
 from client.api import ComfyClient, RunError, saved_files
 from client.console import StatusLine
 from client.workflow import WorkflowError, load, set_seed, set_text, to_prompt, with_values
+from migrate import main as migrate
 from tools.hosts import environment, hosts, suite
 from tools.hosts.server import PACK_NAME, Host, Server, ServerError, arguments, make_base, start, stop, stop_on_signals
 
@@ -188,6 +190,8 @@ def main() -> None:
         serve(options, rest)
     elif command == "test":
         test(options, rest)
+    elif command == "migrate":
+        migrate(sys.argv[2:])
     elif command == "browser":
         in_host(options, "browser", "standalone.py", "tools.workflows.browser_check", *rest)
     elif command in MODULES:

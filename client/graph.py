@@ -27,6 +27,15 @@ def graph_to_prompt(workflow: dict[str, Any], object_info: dict[str, Any]) -> di
     return {node_id: graph.entry(node_id, node) for node_id, node in graph.nodes.items() if graph.runs(node)}
 
 
+def check_graph(workflow: dict[str, Any]) -> None:
+    """Refuse a graph whose nodes or links have a form that no editor saves.
+
+    Raises:
+        WorkflowError: Something in it is no node or no link.
+    """
+    _Graph(workflow, {})
+
+
 def with_values(workflow: dict[str, Any], prompt: dict[str, Any], object_info: dict[str, Any]) -> dict[str, Any]:
     """Return a graph with the values of a prompt that was made from it, so that a saved file tells what made it."""
     workflow = copy.deepcopy(workflow)

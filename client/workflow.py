@@ -12,13 +12,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .graph import BYPASSED, MUTED, graph_to_prompt, with_values
+from .graph import BYPASSED, MUTED, check_graph, graph_to_prompt, with_values
 from .problems import WorkflowError, name_of
 from .texts import is_link, set_text
 from .widgets import SEEDS, inputs_of, widget_values
 
-__all__ = ["BYPASSED", "MUTED", "WorkflowError", "input_types", "is_graph", "is_prompt", "load", "set_input",
-           "set_seed", "set_text", "set_value", "to_prompt", "widget_values", "with_values"]
+__all__ = ["BYPASSED", "MUTED", "WorkflowError", "check_workflow", "input_types", "is_graph", "is_prompt", "load",
+           "set_input", "set_seed", "set_text", "set_value", "to_prompt", "widget_values", "with_values"]
 
 DEEPEST = 100
 """So deep may lists and objects be nested; editors stay below 10."""
@@ -68,10 +68,22 @@ def to_prompt(workflow: dict[str, Any], object_info: dict[str, Any]) -> dict[str
     """
     if is_graph(workflow):
         return graph_to_prompt(workflow, object_info)
+    check_workflow(workflow)
+    return copy.deepcopy(workflow)
+
+
+def check_workflow(workflow: dict[str, Any]) -> None:
+    """Refuse a workflow whose nodes or links have a form that cannot be read.
+
+    Raises:
+        WorkflowError: It has one.
+    """
+    if is_graph(workflow):
+        check_graph(workflow)
+        return
     for node_id, node in workflow.items():
         if not isinstance(node["class_type"], str) or not isinstance(node.get("inputs"), dict):
             raise WorkflowError(f"{name_of(node_id, node)} needs a class_type that is a text and inputs by name")
-    return copy.deepcopy(workflow)
 
 
 def input_types(described: dict[str, Any]) -> list[str]:

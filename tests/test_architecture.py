@@ -20,9 +20,10 @@ MAY_IMPORT = {
     "samplers": set(),
     "keyframes": set(),
     "client": set(),
+    "migration": set(),
     "training": {"motion", "samplers", "storage"},
     "demo": {"motion", "training"},
-    "host": {*ENGINE, "demo"},
+    "host": {*ENGINE, "demo", "migration"},
     "host/training": {*ENGINE, "demo", "host"},
     "nodes": {*ENGINE, "demo", "host", "host/training"},
     "tools": set(),
@@ -34,8 +35,9 @@ MAY_IMPORT = {
     "__init__.py": {"host", "nodes"},
     "standalone.py": set(),
     "batch.py": {"client"},
+    "migrate.py": {"client", "migration"},
     "train.py": {"standalone.py", "training", "host/training"},
-    "dev.py": {"client", "tools/hosts"},
+    "dev.py": {"client", "tools/hosts", "migrate.py"},
 }
 """{room: the other rooms that it may import}; a room is a folder or, at the top, a script."""
 MAY_IMPORT_COMFYUI = {"demo", "host", "host/training", "nodes", "tools/benchmarks", "tools/demo", "tools/evaluation",
@@ -47,8 +49,10 @@ LIBRARIES = {
     "keyframes": {"torch"},
     "training": {"torch", "safetensors", "av", "kornia", "tomli"},
     "client": {"aiohttp"},
+    "migration": set(),
     "tools/hosts": {"pip"},
     "batch.py": set(),
+    "migrate.py": set(),
     "dev.py": set(),
 }
 """The only libraries of the rooms that need to run with little else, beside Python's own."""

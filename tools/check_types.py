@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "animatelcm"
-CHECKED = ("client", "demo", "host", "keyframes", "motion", "nodes", "samplers", "storage", "training")
+CHECKED = ("client", "demo", "host", "keyframes", "migration", "motion", "nodes", "samplers", "storage", "training")
 """The folders whose types are checked."""
 
 
