@@ -79,18 +79,21 @@ def add_slots(network: nn.Module, slots: Iterable[Slot], ops: Any = nn, dtype: t
     prefixes = []
     for slot in slots:
         owner, _, name = slot.layer.rpartition(".")
-        site, width = network.get_submodule(owner), network.get_submodule(slot.layer).weight.shape[1]
+        # Modules do not say what they hold.
+        site: Any = network.get_submodule(owner)
+        layer: Any = network.get_submodule(slot.layer)
         if name not in site.loras:
             site.loras[name] = nn.ModuleList()
         prefixes.append(f"{owner}.loras.{name}.{len(site.loras[name])}.")
-        site.loras[name].append(LowRank(slot, width, ops, dtype, device))
+        site.loras[name].append(LowRank(slot, layer.weight.shape[1], ops, dtype, device))
     return prefixes
 
 
 def apply_layer(owner: nn.Module, name: str, h: Tensor, scales: FrameScales) -> Tensor:
     """Run a linear layer of a site on rows (b h w) f c, with the LoRAs that are beside it."""
     out = getattr(owner, name)(h)
-    if name in owner.loras:
-        for lora in owner.loras[name]:
+    loras: Any = owner.loras
+    if name in loras:
+        for lora in loras[name]:
             out = lora(h, out, scales)
     return out

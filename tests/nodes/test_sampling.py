@@ -18,4 +18,4 @@ def test_the_noise_levels_are_the_last_ones_of_the_hosts_simple_scheduler(steps,
 def test_the_share_of_fresh_noise_reaches_the_sampler():
     """Without noise the sampler asks nobody for any: every seed gives the same."""
     for share in (0.0, 0.25, 1.0):
-        assert Sampler.execute(share).result[0].extra_options == {"gamma": share}
+        assert Sampler.execute(share).result[0].extra_options == {"gamma": share, "curve": None}
