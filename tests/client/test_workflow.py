@@ -17,10 +17,14 @@ from animatelcm.client.workflow import (
     set_text,
     set_value,
     to_prompt,
-    widget_values,
     with_values,
 )
+from animatelcm.client.widgets import as_value, read_widgets
 from animatelcm.tests.client.graphs import NODES, entry
+
+
+def widget_values(values: Any, described: dict[str, Any]) -> dict[str, Any]:
+    return {saved.name: as_value(saved.value) for saved in read_widgets(values, described) if saved.value is not None}
 
 
 def test_values_and_links_find_their_inputs(graph: dict[str, Any]) -> None:
@@ -74,6 +78,17 @@ def test_values_of_special_widgets(described: dict[str, Any], values: list[Any],
     assert widget_values(values, described) == expected
 
 
+def test_what_the_editor_sends_without_saving_it_is_sent() -> None:
+    described = {"required": {"compare_view": ["IMAGECOMPARE", {"socketless": True}], "size": ["INT", {}]}}
+    assert widget_values([3], described) == {"compare_view": {"__value__": ["", ""]}, "size": 3}
+
+
+def test_a_picture_that_only_the_editor_draws_is_refused() -> None:
+    described = {"required": {"file": [["a.glb"]], "image": ["LOAD_3D", {}], "width": ["INT", {}]}}
+    with pytest.raises(WorkflowError, match="'image' is a picture that only the editor can draw"):
+        widget_values(["a.glb", "", 1024], described)
+
+
 def test_a_widget_that_a_newer_node_has_at_the_end_is_left_out(graph: dict[str, Any]) -> None:
     expected = to_prompt(graph, NODES)
     graph["nodes"][3]["widgets_values"].append(9)
@@ -111,6 +126,33 @@ def test_bypassed_node_hands_its_input_on(graph: dict[str, Any]) -> None:
     assert prompt["4"]["inputs"]["model"] == ["1", 0]
 
 
+@pytest.mark.parametrize(("inputs", "outputs", "wanted", "expected"), [
+    # The input in the same place, where its type fits.
+    ({"a": "MODEL", "b": "MODEL"}, ["MODEL", "MODEL"], "MODEL", "b"),
+    ({"a": "MODEL", "b": "CLIP"}, ["MODEL", "MODEL"], "MODEL", "a"),
+    # The first of the type, linked or not: what is not linked there feeds nothing.
+    ({"": "MODEL", "a": "MODEL", "b": "CLIP"}, ["CLIP", "X", "X", "MODEL"], "MODEL", None),
+    # Types of several names, and any.
+    ({"a": "CLIP", "b": "INT,FLOAT"}, ["X", "CLIP", "FLOAT"], "FLOAT", "b"),
+    ({"a": "CLIP", "b": "INT"}, ["X", "INT"], "*", "b"), ({"a": "CLIP"}, ["X", "INT"], "*", "a"),
+    ({"a": "*", "b": "INT"}, ["INT"], "INT", "a"), ({"a": "CLIP"}, ["INT"], "INT", None),
+])
+def test_which_input_a_bypassed_node_hands_on(inputs: dict[str, str], outputs: list[str], wanted: str,
+                                              expected: str | None) -> None:
+    """As the editor chooses it; the last output is the one that is linked."""
+    sources = [{"id": number, "type": "Pass", "outputs": [{"type": kind}]} for number, kind in
+               enumerate(inputs.values(), 1)]
+    sockets = [{"name": name, "type": kind, "link": number if name else None}
+               for number, (name, kind) in enumerate(inputs.items(), 1)]
+    bypassed = {"id": 8, "type": "Pass", "mode": BYPASSED, "inputs": sockets,
+                "outputs": [{"type": kind} for kind in outputs]}
+    end = {"id": 9, "type": "Pass", "inputs": [{"name": "model", "type": wanted, "link": 9}]}
+    links = [[number, number, 0, 8, number - 1, "*"] for number in range(1, len(sockets) + 1)]
+    workflow = {"nodes": [*sources, bypassed, end], "links": [*links, [9, 8, len(outputs) - 1, 9, 0, "*"]]}
+    found = to_prompt(workflow, NODES)["9"]["inputs"].get("model")
+    assert found == (None if expected is None else [str(list(inputs).index(expected) + 1), 0])
+
+
 def test_muted_node_feeds_nothing(graph: dict[str, Any]) -> None:
     graph["nodes"][1]["mode"] = MUTED
     prompt = to_prompt(graph, NODES)
@@ -141,13 +183,6 @@ def test_linked_widget_keeps_the_order_of_the_others(graph: dict[str, Any]) -> N
 def test_unknown_node_is_named(graph: dict[str, Any]) -> None:
     graph["nodes"][1]["type"] = "FromAnotherPack"
     with pytest.raises(WorkflowError, match="node 2 is a FromAnotherPack"):
-        to_prompt(graph, NODES)
-
-
-def test_subgraph_is_named(graph: dict[str, Any]) -> None:
-    graph["nodes"][1]["type"] = "b3ad3a5c"
-    graph["definitions"] = {"subgraphs": [{"id": "b3ad3a5c", "name": "Sampling"}]}
-    with pytest.raises(WorkflowError, match=r"node 2 is the subgraph 'Sampling'.*Export \(API\)"):
         to_prompt(graph, NODES)
 
 
