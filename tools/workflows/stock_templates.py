@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...client.texts import is_link
+
 PACKAGE = "comfyui_workflow_templates_json"
 LONG = 12
 """So many digits of a digest tell a few hundred templates apart."""
@@ -41,8 +43,8 @@ def digest_of_prompt(prompt: dict[str, Any], described: dict[str, Any]) -> str:
             node = prompt[node_id]
             listed = described[node["class_type"]].get("input") or {}
             names = {name for group in ("required", "optional") for name in listed.get(group) or {}}
-            inputs = {name: _plain(value, of_node) for name, value in node["inputs"].items()
-                      if name.partition(".")[0] in names}
+            inputs = {name: [of_node(value[0]), value[1]] if is_link(value) else _plain(value)
+                      for name, value in node["inputs"].items() if name.partition(".")[0] in names}
             known[node_id] = digest_of(json.dumps([node["class_type"], inputs], sort_keys=True).encode())
         return known[node_id]
 
@@ -50,12 +52,12 @@ def digest_of_prompt(prompt: dict[str, Any], described: dict[str, Any]) -> str:
     return digest_of(" ".join(sorted(map(of_node, outputs))).encode())
 
 
-def _plain(value: Any, of_node: Any) -> Any:
-    """Return a value as it goes into a digest: a link as what it leads to, 1.0 as 1."""
-    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
-        return [of_node(value[0]), value[1]]
+def _plain(value: Any) -> Any:
+    """Return a value with 1.0 as 1, which the editor does not tell apart."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
     if isinstance(value, dict):
-        return {key: _plain(part, of_node) for key, part in value.items()}
+        return {key: _plain(part) for key, part in value.items()}
     return value
