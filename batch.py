@@ -66,8 +66,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--give-up", type=float, default=Limits.away, metavar="SECONDS",
                         help="wait so long for a server that went away (default: %(default)s)")
     cluster = parser.add_argument_group("on a Ray cluster (pip install ray)")
-    cluster.add_argument("--ray", metavar="ADDRESS", help="run the rows as tasks there: auto, ray://host:10001, or local. "
-                                                          "--server is then an address on the workers' machines")
+    cluster.add_argument("--ray", metavar="ADDRESS",
+                         help="run the rows as tasks there: auto, ray://host:10001, or local for one on this machine; "
+                              "--server is then an address on the workers' machines")
     cluster.add_argument("--ray-workers", type=int, metavar="N", help="default: one for each GPU of the cluster")
     cluster.add_argument("--start", metavar="COMMAND", help="start a ComfyUI where none answers, such as "
                                                             "'python /opt/ComfyUI/main.py --port {port}'")

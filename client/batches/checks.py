@@ -16,7 +16,7 @@ Place = tuple[str, str]
 def changed(prompt: dict[str, Any], original: dict[str, Any]) -> list[Place]:
     """Return the inputs in which a prompt differs from the one that it was made from."""
     return [(node_id, name) for node_id, node in prompt.items() for name, value in node["inputs"].items()
-            if value != original[node_id]["inputs"].get(name)]
+            if _differ(value, original[node_id]["inputs"].get(name))]
 
 
 def objections(prompt: dict[str, Any], places: list[Place], object_info: dict[str, Any]) -> list[str]:
@@ -34,6 +34,11 @@ def objections(prompt: dict[str, Any], places: list[Place], object_info: dict[st
             if trouble:
                 found.append(f"{used} of {name_of(used_id, node)} is {value!r:.200}, {trouble}")
     return found
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Say whether values differ; true is not 1."""
+    return type(one) is not type(other) or one != other
 
 
 def _uses(prompt: dict[str, Any], node_id: str) -> Iterator[Place]:

@@ -1,4 +1,4 @@
-"""What a batch shows: each row as it begins, the files as they come, and a bar with the time left where there is one."""
+"""What a batch shows: each row as it begins, the files as they come, and how much time is left."""
 
 from __future__ import annotations
 

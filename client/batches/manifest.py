@@ -14,6 +14,8 @@ from .jobs import Job
 
 QUEUED, SAVING, DONE, FAILED, STOPPED = "queued", "saving", "done", "failed", "stopped"
 UNDER_WAY = (QUEUED, SAVING)
+BEGINNING = b'{"row": "'
+"""How each line begins."""
 
 
 class Manifest:
@@ -44,7 +46,7 @@ class Manifest:
                 entry = False
             if isinstance(entry, dict) and isinstance(entry.get("row"), str) and isinstance(entry.get("state"), str):
                 self.last[entry["row"]] = self.last.get(entry["row"], {}) | entry
-            elif entry is not None and number == 1 < len(lines):
+            elif entry is not None and number == 1 and not _is_torn(line):
                 raise WorkflowError(f"{self.path} is no manifest of a batch: its first line is {line!r:.100}")
 
     def write(self, job: Job, state: str, **facts: Any) -> None:
@@ -73,3 +75,8 @@ class Manifest:
     def state(self, job: Job) -> str | None:
         """Return the last state of a row, None for a new one."""
         return self.last.get(job.key, {}).get("state")
+
+
+def _is_torn(line: bytes) -> bool:
+    """Say whether a line may be the beginning of one of ours."""
+    return line.startswith(BEGINNING) or BEGINNING.startswith(line)

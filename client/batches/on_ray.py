@@ -147,11 +147,13 @@ def ray_places(address: str, count: int | None, server: str | None, start: str |
         import ray
     except ImportError:
         raise RunError("--ray needs the package ray: pip install ray") from None
+    own = {"include_dashboard": False} if address == "local" else {}
     try:
         # The workers get this code with the batch.
-        ray.init(None if address == "local" else address, log_to_driver=False, logging_level="error",
-                 runtime_env={"py_modules": [str(Path(__file__).resolve().parents[1])]})
-    except (ConnectionError, ValueError, RuntimeError) as error:
+        ray.init(address, log_to_driver=False, logging_level="error",
+                 runtime_env={"py_modules": [str(Path(__file__).resolve().parents[1])]}, **own)
+    except Exception as error:
+        # Ray has no error of its own for this.
         raise RunError(f"there is no Ray cluster at {address}: {error}") from None
     gpus = int(ray.cluster_resources().get("GPU", 0))
     count = count or gpus or len([node for node in ray.nodes() if node["Alive"]])

@@ -47,8 +47,8 @@ def read_rows(path: Path) -> list[Row]:
     for row in rows:
         for column in row.values:
             if column not in (PROMPT, SEED, WORKFLOW, NAME) and not column.partition(".")[2]:
-                raise WorkflowError(f"{row.place}: the column {column!r} is none; expected prompt, seed, name, workflow "
-                                    "or NODE.INPUT, such as KSampler.steps")
+                raise WorkflowError(f"{row.place}: the column {column!r} is none; expected prompt, seed, name, "
+                                    "workflow or NODE.INPUT, such as KSampler.steps")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The work on a batch: a thread for each place, which takes rows, saves their files and writes down what became of them."""
+"""The work on a batch: a thread for each place takes rows, saves their files and writes down what became of them."""
 
 from __future__ import annotations
 

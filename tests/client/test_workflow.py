@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from animatelcm.client.widgets import as_value, read_widgets
 from animatelcm.client.workflow import (
     BYPASSED,
     MUTED,
@@ -19,7 +20,6 @@ from animatelcm.client.workflow import (
     to_prompt,
     with_values,
 )
-from animatelcm.client.widgets import as_value, read_widgets
 from animatelcm.tests.client.graphs import NODES, entry
 
 

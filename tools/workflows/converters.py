@@ -1,9 +1,10 @@
-"""Open all templates of a ComfyUI in its editor, and compare the prompts that it makes with those of this pack's client.
+"""Open all templates of a ComfyUI in its editor, and compare the prompts that it makes with those of our client.
 
     python dev.py converters [--record]
 
 Where the package comfy-cli is installed too, its converter is compared as well. Templates with nodes that the server
-lacks, such as those of paid services, are left out. --record writes the editor's prompts down for the tests, as digests.
+lacks, such as those of paid services, are left out. --record writes the editor's prompts down for the tests, as
+digests.
 """
 
 from __future__ import annotations
