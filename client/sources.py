@@ -90,7 +90,7 @@ def overridden(level: Level, node_id: str, name: str) -> Held | None:
 
 
 def _outside(level: Level, index: int) -> tuple[Level, tuple[Any, Any] | Held | Widget]:
-    """Return the level above, and what comes into a subgraph there by one of its inputs: (link, its type), or a value."""
+    """Return the level above, and what comes into a subgraph there by an input of it: (link, its type), or a value."""
     assert level.above is not None
     above, own_id = level.above
     name = level.input_name(index)

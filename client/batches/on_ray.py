@@ -6,6 +6,7 @@ row is another's in the meantime.
 
 from __future__ import annotations
 
+import importlib
 import shlex
 import socket
 import subprocess
@@ -144,7 +145,8 @@ def ray_places(address: str, count: int | None, server: str | None, start: str |
         RunError: Ray is not installed, or there is no cluster.
     """
     try:
-        import ray
+        # Not installed where types are checked.
+        ray: Any = importlib.import_module("ray")
     except ImportError:
         raise RunError("--ray needs the package ray: pip install ray") from None
     own = {"include_dashboard": False} if address == "local" else {}
