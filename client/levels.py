@@ -18,7 +18,7 @@ INSIDE = "-10"
 """The id, within a subgraph, of the node that its inputs come from."""
 OUTSIDE = "-1"
 """The id with which older files name a subgraph's own inputs among its promoted widgets."""
-PREFIX = re.compile(r"\s*\d+\s*:\s*")
+PREFIX = re.compile(r"^(?:\s*\d+\s*:\s*)+")
 """What older files put before the name of a widget that is promoted through several subgraphs."""
 
 
@@ -128,9 +128,9 @@ class Level:
                 found[node_id, names[0] if names else name] = place
             elif node_id != OUTSIDE:
                 found[node_id, name] = place
-        saved = self._own().get("widgets_values")
-        count = len(saved) if isinstance(saved, list) else 0
-        return {inner: place for inner, place in found.items() if place < count and saved[place] is not None}
+        listed = self._own().get("widgets_values")
+        saved = listed if isinstance(listed, list) else []
+        return {inner: place for inner, place in found.items() if place < len(saved) and saved[place] is not None}
 
     def _own(self) -> dict[str, Any]:
         """Return the node that stands for this level."""
@@ -155,9 +155,12 @@ def sockets(node: dict[str, Any]) -> list[dict[str, Any]]:
 def quarantined(node: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the values that an editor kept of an older file without a place for them, {input: its entry}."""
     listed = _properties(node).get("proxyWidgetErrorQuarantine")
-    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-    return {source[1]: entry for entry in entries for source in [entry.get("originalEntry")]
-            if _is_proxy(source) and source[0] == OUTSIDE and entry.get("hostValue") is not None}
+    found = {}
+    for entry in listed if isinstance(listed, list) else []:
+        source: Any = entry.get("originalEntry") if isinstance(entry, dict) else None
+        if _is_proxy(source) and source[0] == OUTSIDE and entry.get("hostValue") is not None:
+            found[source[1]] = entry
+    return found
 
 
 def _proxies(node: dict[str, Any]) -> list[tuple[str, str]]:

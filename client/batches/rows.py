@@ -54,11 +54,10 @@ def read_rows(path: Path) -> list[Row]:
 
 def make_rows(texts: list[str], seeds: list[int]) -> list[Row]:
     """Return a row for every text with every seed; without any, one that leaves all as it is."""
-    rows = []
-    for text, seed in itertools.product(texts or [None], seeds or [None]):
-        values = {PROMPT: text, SEED: seed}
-        rows.append(Row(f"row {len(rows) + 1}", {name: value for name, value in values.items() if value is not None}))
-    return rows
+    prompts: list[dict[str, Any]] = [{PROMPT: text} for text in texts] or [{}]
+    draws: list[dict[str, Any]] = [{SEED: seed} for seed in seeds] or [{}]
+    return [Row(f"row {number}", prompt | draw)
+            for number, (prompt, draw) in enumerate(itertools.product(prompts, draws), 1)]
 
 
 def read_lines(path: Path) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from animatelcm.client.batches.board import Board, Turn
 from animatelcm.client.batches.checks import changed, objections
+from animatelcm.client.batches.display import Display
 from animatelcm.client.batches.jobs import Job, Recipe, make_jobs
 from animatelcm.client.batches.manifest import DONE, QUEUED, SAVING, Manifest
 from animatelcm.client.batches.results import save
@@ -210,3 +211,15 @@ def test_a_row_waits_for_its_own_server_while_that_answers() -> None:
     board.add([Turn(job(), home="one", prompt_id="p"), Turn(job("k2"))])
     assert board.take("two") == Turn(job("k2"))
     assert board.take("one") == Turn(job(), home="one", prompt_id="p")
+
+
+def test_the_time_left_is_that_of_the_rows_so_far(capsys: pytest.CaptureFixture[str],
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((0.0, 1800.0))
+    monkeypatch.setattr("animatelcm.client.batches.display.time.monotonic", lambda: next(clock))
+    display = Display(total=8, done=2, several=True)
+    display.begin(job(), "http://one")
+    display.finish(["a.mp4"])
+    display.begin(job(), "http://one")
+    assert capsys.readouterr().out.splitlines() == [
+        "1/8 seed 5 on http://one", "a.mp4", "1/8 seed 5 on http://one, 2 h 30 min left"]

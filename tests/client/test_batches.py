@@ -67,8 +67,8 @@ class Night:
         self.processes.append(process)
         return process
 
-    def wait_for(self, count: int) -> None:
-        until = time.monotonic() + 60
+    def wait_for(self, count: int, seconds: float = 60) -> None:
+        until = time.monotonic() + seconds
         while len(self.ran()) < count:
             assert time.monotonic() < until
             time.sleep(0.01)
@@ -100,7 +100,7 @@ def night(tmp_path: Path) -> Iterator[Night]:
 
 def ends(process: subprocess.Popen[str], code: int) -> str:
     """Wait for the end of a process, check its status and return what it printed."""
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=300)
     assert process.returncode == code, errors
     return out + errors
 
@@ -259,7 +259,8 @@ def test_rows_as_tasks_of_a_cluster(night: Night) -> None:
     night.rows(*({"prompt": f"number {seed}", "seed": seed} for seed in range(40)))
     start = f"{sys.executable} {STUB} {{port}} {night.log} 0.2"
     batch = night.batch("--ray", "local", "--ray-workers", "2", "--start", start)
-    night.wait_for(10)
+    # A cluster takes its time to start.
+    night.wait_for(10, seconds=300)
     [victim] = [line.split() for line in processes() if str(night.log) in line and str(STUB) in line
                 and "tied.py" not in line][:1]
     os.kill(int(victim[0]), signal.SIGKILL)

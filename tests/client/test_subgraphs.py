@@ -117,6 +117,17 @@ def test_values_of_older_files_for_inputs_that_the_subgraph_does_not_have(nested
     assert inputs(nested)["9:4"]["cfg"] == 1.5
 
 
+@pytest.mark.parametrize("name", ["prompt", "text", "3: text", "9: 3: text"])
+def test_widgets_that_older_files_promote_from_further_below(outer: dict[str, Any], name: str) -> None:
+    """By the name of the inner subgraph's input, or of the widget itself, with the ids of the nodes on the way."""
+    definition = outer["definitions"]["subgraphs"][1]
+    definition["inputs"].pop()
+    definition["nodes"][0]["inputs"][2]["link"] = None
+    stands_for(outer)["inputs"].pop()
+    stands_for(outer).update(properties={"proxyWidgets": [["9", name]]}, widgets_values=["a dog"])
+    assert inputs(outer)["9:9:3"]["text"] == "a dog"
+
+
 def test_values_that_an_editor_found_no_place_for(nested: dict[str, Any]) -> None:
     stands_for(nested)["properties"] = {"proxyWidgetErrorQuarantine": [
         {"originalEntry": ["-1", "prompt"], "reason": "missingSourceNode", "hostValue": "a dog"}]}
