@@ -65,10 +65,14 @@ class ComfyClient:
         return described
 
     def answers(self) -> bool:
-        """Say whether the server answers at this moment."""
+        """Say whether the server answers at this moment.
+
+        Raises:
+            RunError: It refuses to, such as without a password.
+        """
         try:
             self._server.once("/queue", timeout=10.0)
-        except (RunError, ConnectionError):
+        except ConnectionError:
             return False
         return True
 

@@ -31,7 +31,8 @@ class Job:
     Attributes:
         key: A digest of all that the server runs; the same row again has the same.
         name: What its files are called, without their endings.
-        graph: The editor's graph with the row's values, for the files that the server saves.
+        workflow: The file that it was made from, where that is the editor's graph.
+        nodes: The server's description of its nodes.
     """
 
     key: str
@@ -40,7 +41,12 @@ class Job:
     name: str
     seed: int | None
     prompt: dict[str, Any]
-    graph: dict[str, Any] | None
+    workflow: dict[str, Any] | None
+    nodes: dict[str, Any]
+
+    def graph(self) -> dict[str, Any] | None:
+        """Return the editor's graph with the row's values, for the files that the server saves."""
+        return None if self.workflow is None else with_values(self.workflow, self.prompt, self.nodes)
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,8 @@ def _job(number: int, row: Row, recipe: Recipe, workflow: dict[str, Any], origin
     seed = row.values.get(SEED, _seed_of(prompt))
     runs = {node_id: [node["class_type"], node["inputs"]] for node_id, node in prompt.items()}
     key = hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()[:16]
-    graph = with_values(workflow, prompt, nodes) if is_graph(workflow) else None
-    return Job(key, number, row.label, _name(number, row, seed), seed, prompt, graph)
+    graph = workflow if is_graph(workflow) else None
+    return Job(key, number, row.label, _name(number, row, seed), seed, prompt, graph, nodes)
 
 
 def _set_all(prompt: dict[str, Any], row: Row, recipe: Recipe, nodes: dict[str, Any]) -> None:

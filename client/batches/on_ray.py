@@ -105,14 +105,14 @@ class RayPlace:
     def run(self, job: Job, prompt_id: str, known: bool, show: Callable[[str], None]) -> Files:
         """Run a row, see `Place`."""
         try:
-            return self._ask("run", job.prompt, job.graph, prompt_id, known)
+            return self._ask("run", job.prompt, job.graph(), prompt_id, known)
         except BaseException:
             self.cancel(prompt_id)
             raise
 
     def is_back(self) -> bool:
         """Wait for the worker, which Ray starts again where it was lost; say whether it has a server."""
-        with suppress(ConnectionError, RunError):
+        with suppress(ConnectionError):
             return bool(self._ask("object_info"))
         return False
 

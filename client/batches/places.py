@@ -34,7 +34,11 @@ class Place(Protocol):
         """
 
     def is_back(self) -> bool:
-        """Say whether a place that was away answers again."""
+        """Say whether a place that was away answers again.
+
+        Raises:
+            RunError: It never will.
+        """
 
     def cancel(self, prompt_id: str) -> None:
         """Drop what has been given to another place in the meantime; never raises for a place that is away."""
@@ -64,7 +68,7 @@ class ServerPlace:
             show(f"{progress.node_type} {progress.step}/{progress.steps}" if progress.steps else progress.node_type)
 
         nodes = self.object_info()
-        return run_on(self.client, job.prompt, job.graph, prompt_id, known, nodes, (progress, show))
+        return run_on(self.client, job.prompt, job.graph(), prompt_id, known, nodes, (progress, show))
 
     def is_back(self) -> bool:
         """Say whether the server answers."""

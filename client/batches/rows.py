@@ -29,7 +29,7 @@ class Row:
         """What is shown while it runs."""
         parts = [str(value) if column in (PROMPT, NAME) else f"{column} {value}"
                  for column, value in self.values.items() if column != WORKFLOW]
-        return ", ".join(parts) or "as saved"
+        return " ".join(", ".join(parts).split()) or "as saved"
 
 
 def read_rows(path: Path) -> list[Row]:

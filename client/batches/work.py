@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,8 +73,8 @@ class Worker:
             try:
                 self._run(turn, prompt_id)
             except CancelledError:
-                self.manifest.write(turn.job, STOPPED)
                 self.board.done()
+                self.manifest.write(turn.job, STOPPED)
                 return
             except ConnectionError as error:
                 # It may go on there: it is looked up if the place is back before another takes it over.
@@ -108,8 +109,10 @@ class Worker:
         self.board.again(turn, waits[min(turn.tries, len(waits) - 1)])
 
     def _fail(self, turn: Turn, error: str) -> None:
-        self.manifest.write(turn.job, FAILED, error=error)
+        # Said first: the others wait for it, and a disk that is full takes no line.
         self.board.fail(turn, error)
+        with suppress(OSError):
+            self.manifest.write(turn.job, FAILED, error=error)
         if self.board.keep_going:
             self.display.say(f"row {turn.job.number} ({turn.job.label}) failed: {error}")
         self.display.advance()
@@ -117,14 +120,18 @@ class Worker:
     def _wait_until_back(self) -> bool:
         """Wait for a place that is away, and drop there what others have taken over; say whether it came back."""
         since = time.monotonic()
-        while not self.place.is_back():
+        try:
+            while not self.place.is_back():
+                self.board.leave(self.place.name)
+                if self.board.over:
+                    return False
+                if time.monotonic() - since > self.limits.away:
+                    raise RunError(f"it does not answer for {self.limits.away:.0f} s")
+                self.board.stopping.wait(self.limits.looks)
+        except (RunError, CancelledError) as error:
             self.board.leave(self.place.name)
-            if self.board.over:
-                return False
-            if time.monotonic() - since > self.limits.away:
-                self.display.say(f"{self.place.name} does not answer and is given up")
-                return False
-            self.board.stopping.wait(self.limits.looks)
+            self.display.say(f"{self.place.name} is left out: {error or 'the batch ends'}")
+            return False
         for prompt_id in self.board.come_back(self.place.name):
             self.place.cancel(prompt_id)
         return True

@@ -1,13 +1,14 @@
 """A process that speaks a ComfyUI's HTTP interface and can be killed: python stub_host.py PORT LOG [SECONDS]
 
 Every prompt takes so many seconds, one after the other, and makes a file that names its seed. What has run to its end
-is written to the log as `port prompt_id seed`. Queue and history are gone with the process, as a ComfyUI's are. A
+is written to the log as `port prompt_id seed`, its process id beside the log. Queue and history are gone with the process, as a ComfyUI's are. A
 prompt with the text `fail` fails, one with `lose` is forgotten the first time.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import queue
 import sys
 import threading
@@ -99,4 +100,5 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    Path(sys.argv[2]).with_suffix(f".{sys.argv[1]}.pid").write_text(str(os.getpid()))
     Host(int(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else 0.01).serve_forever()

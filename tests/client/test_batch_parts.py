@@ -16,6 +16,8 @@ from animatelcm.client.batches.jobs import Job, Recipe, make_jobs
 from animatelcm.client.batches.manifest import DONE, QUEUED, SAVING, Manifest
 from animatelcm.client.batches.results import save
 from animatelcm.client.batches.rows import Row, make_rows, read_rows
+from animatelcm.client.batches.work import Limits, Worker, run_all
+from animatelcm.client.http import RunError
 from animatelcm.client.workflow import WorkflowError
 
 NODES = {"KSampler": {"input": {"required": {
@@ -35,7 +37,7 @@ PROMPT = {"1": {"class_type": "KSampler", "inputs": {"seed": 1, "cfg": 1.0, "sam
 
 
 def job(key: str = "k1", name: str = "0001-seed-5") -> Job:
-    return Job(key, 1, "seed 5", name, 5, {}, None)
+    return Job(key, 1, "seed 5", name, 5, {}, None, {})
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -223,3 +225,49 @@ def test_the_time_left_is_that_of_the_rows_so_far(capsys: pytest.CaptureFixture[
     display.begin(job(), "http://one")
     assert capsys.readouterr().out.splitlines() == [
         "1/8 seed 5 on http://one", "a.mp4", "1/8 seed 5 on http://one, 2 h 30 min left"]
+
+
+class FullDisk(Manifest):
+    """A manifest on a disk that is full."""
+
+    def write(self, job: Job, state: str, **facts: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+
+class NoPlace:
+    """A place that would run anything."""
+
+    name = "http://one"
+
+    def run(self, *details: Any) -> list[tuple[str, bytes]]:
+        return [("a.mp4", b"film")]
+
+    def is_back(self) -> bool:
+        return True
+
+    def cancel(self, prompt_id: str) -> None:
+        pass
+
+
+def test_a_full_disk_ends_the_batch_and_hangs_nothing(tmp_path: Path) -> None:
+    board = Board(keep_going=False)
+    board.add([Turn(job()), Turn(job("k2"))])
+    display = Display(2, 0, several=False)
+    worker = Worker(NoPlace(), board, FullDisk(tmp_path / "batch.jsonl"), tmp_path, Limits(), display)
+    run_all([worker, worker], board)
+    assert "No space left on device" in board.failed[0][1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_wants_a_password_is_left_out_at_once(tmp_path: Path,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    class Closed(NoPlace):
+        def is_back(self) -> bool:
+            raise RunError("http://one wants a name and a password")
+
+    board = Board(keep_going=False)
+    board.add([Turn(job())])
+    worker = Worker(Closed(), board, Manifest(tmp_path / "batch.jsonl"), tmp_path, Limits(), Display(1, 0, False))
+    run_all([worker], board)
+    assert "http://one is left out: http://one wants a name and a password" in capsys.readouterr().err
+    assert board.left == 1
