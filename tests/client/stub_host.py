@@ -1,8 +1,8 @@
 """A process that speaks a ComfyUI's HTTP interface and can be killed: python stub_host.py PORT LOG [SECONDS]
 
 Every prompt takes so many seconds, one after the other, and makes a file that names its seed. What has run to its end
-is written to the log as `port prompt_id seed`, its process id beside the log. Queue and history are gone with the process, as a ComfyUI's are. A
-prompt with the text `fail` fails, one with `lose` is forgotten the first time.
+is written to the log as `port prompt_id seed`; the process id is in a file beside it. Queue and history are gone with
+the process, as a ComfyUI's are. A prompt with the text `fail` fails, one with `lose` is forgotten the first time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Open all templates of a ComfyUI in its editor, and compare the prompts that it makes with those of our client.
 
-    python dev.py converters [--record]
+    python dev.py converters [NAME ...] [--record]
 
 Where the package comfy-cli is installed too, its converter is compared as well. Templates with nodes that the server
 lacks, such as those of paid services, are left out. --record writes the editor's prompts down for the tests, as
@@ -88,6 +88,7 @@ def verdict(convert: Converter, workflow: dict[str, Any], theirs: str, described
 def main() -> None:
     """Compare, print a table, and write the record where that is asked for."""
     parser = argparse.ArgumentParser(prog="dev.py converters")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="such as video_wan2_2_14B_t2v; all by default")
     parser.add_argument("--record", action="store_true", help=f"write {RECORD.relative_to(ROOT)}")
     options = parser.parse_args()
     stop_on_signals()
@@ -100,7 +101,8 @@ def main() -> None:
           Server(host, make_base(Path(folder), {PACK_NAME: ROOT})) as server, sync_playwright() as playwright):
         described = ComfyClient(server.url).object_info()
         browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
-        workflows = usable(described)
+        workflows = {name: workflow for name, workflow in usable(described).items()
+                     if not options.names or name.removesuffix(".json") in options.names}
         prompts = editor_prompts(browser.new_page(), server.url, workflows)
         browser.close()
     counts: Counter[tuple[str, str, str]] = Counter()
@@ -116,7 +118,7 @@ def main() -> None:
                 print(f"{name}: {who}: {found}")
     for (kind, who, found), count in sorted(counts.items()):
         print(f"templates {kind}, {who}, {found}: {count}")
-    if options.record:
+    if options.record and not options.names:
         lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(digests)}" for name, digests in sorted(record.items()))
         RECORD.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
 
