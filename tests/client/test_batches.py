@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+TIED = ROOT / "client" / "batches" / "tied.py"
 STUB = Path(__file__).with_name("stub_host.py")
 ROWS = 200
 WORKFLOW = {"1": {"class_type": "SaveVideo", "inputs": {"video": ["2", 0]}},
@@ -31,6 +32,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 class Night:
@@ -49,13 +62,8 @@ class Night:
 
     def host(self, port: int, seconds: float = 0.01) -> subprocess.Popen[str]:
         process = self._start([sys.executable, str(STUB), str(port), str(self.log), str(seconds)])
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return process
-            except OSError:
-                assert process.poll() is None
-                time.sleep(0.02)
+        wait_until(lambda: is_open(port))
+        return process
 
     def batch(self, *arguments: str, ports: tuple[int, ...] = ()) -> subprocess.Popen[str]:
         servers = ["--server", *(f"http://127.0.0.1:{port}" for port in ports)] if ports else []
@@ -68,10 +76,7 @@ class Night:
         return process
 
     def wait_for(self, count: int, seconds: float = 60) -> None:
-        until = time.monotonic() + seconds
-        while len(self.ran()) < count:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_until(lambda: len(self.ran()) >= count, seconds)
 
     def ran(self) -> list[list[str]]:
         """Return what has run to its end, [port, prompt id, seed] each."""
@@ -80,7 +85,8 @@ class Night:
     def states(self) -> dict[str, dict[str, Any]]:
         """Return the last line of the manifest for each row."""
         found: dict[str, dict[str, Any]] = {}
-        for line in (self.output / "batch.jsonl").read_text(encoding="utf-8").splitlines():
+        manifest = self.output / "batch.jsonl"
+        for line in manifest.read_text(encoding="utf-8").splitlines() if manifest.exists() else ():
             entry = json.loads(line)
             found[entry["row"]] = found.get(entry["row"], {}) | entry
         return found
@@ -152,8 +158,7 @@ def test_a_row_under_way_is_looked_up_and_not_queued_again(night: Night) -> None
     port = free_port()
     night.host(port, seconds=1.5)
     batch = night.batch(ports=(port,))
-    while not (night.output / "batch.jsonl").exists() or not night.states():
-        time.sleep(0.02)
+    wait_until(lambda: bool(night.states()))
     time.sleep(0.3)
     batch.kill()
     batch.communicate()
@@ -167,8 +172,7 @@ def test_a_row_under_way_on_a_server_that_is_gone_is_done_by_another(night: Nigh
     one, other = ports = free_port(), free_port()
     host = night.host(one, seconds=30)
     batch = night.batch(ports=(one,))
-    while not (night.output / "batch.jsonl").exists() or not night.states():
-        time.sleep(0.02)
+    wait_until(lambda: bool(night.states()))
     batch.kill()
     batch.communicate()
     host.kill()
@@ -201,8 +205,7 @@ def test_a_second_run_of_the_same_batch_is_refused(night: Night) -> None:
     port = free_port()
     night.host(port, seconds=30)
     night.batch(ports=(port,))
-    while not (night.output / "batch.jsonl").exists():
-        time.sleep(0.02)
+    wait_until(lambda: bool(night.states()))
     assert "batch.jsonl is in use by another run" in ends(night.batch(ports=(port,)), 1)
 
 
@@ -253,6 +256,22 @@ def test_without_a_server_the_batch_ends(night: Night) -> None:
     assert "no ComfyUI answers" in ends(night.batch(ports=(free_port(), free_port())), 1)
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_server_ends_with_the_worker_that_started_it(night: Night, killed: bool) -> None:
+    """Also where the process in between is killed first."""
+    port = free_port()
+    command = [sys.executable, str(STUB), str(port), str(night.log)]
+    worker = subprocess.Popen([sys.executable, str(TIED), *command], stdin=subprocess.PIPE)
+    wait_until(lambda: is_open(port))
+    if killed:
+        worker.kill()
+        worker.wait()
+        assert is_open(port)
+    worker.stdin.close()
+    wait_until(lambda: not is_open(port))
+    worker.wait(60)
+
+
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed here: pip install ray")
 def test_rows_as_tasks_of_a_cluster(night: Night) -> None:
     """Of two workers, each of which starts a server of its own, and of which one is killed with its server."""
@@ -270,12 +289,4 @@ def test_rows_as_tasks_of_a_cluster(night: Night) -> None:
     assert len(night.ran()) <= 61
     assert len({port for port, _, _ in night.ran()}) >= 2
     # The servers end with the workers that started them.
-    until = time.monotonic() + 60
-    while any(is_open(int(port)) for port, _, _ in night.ran()):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    wait_until(lambda: not any(is_open(int(port)) for port, _, _ in night.ran()))
