@@ -6,6 +6,8 @@ import importlib.util
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .jobs import Job
@@ -14,7 +16,7 @@ MINUTE = 60
 
 
 class Display:
-    """Shows the state of a batch; safe to be called from several threads.
+    """Shows the state of a batch; safe to be called from several threads, and without a terminal that is gone.
 
     Args:
         total: All rows.
@@ -42,7 +44,7 @@ class Display:
     def show(self, text: str) -> None:
         """Show what a row is doing, behind the bar."""
         if self._bar is not None:
-            with self._lock:
+            with self._shown():
                 self._bar.set_postfix_str(text)
 
     def finish(self, files: list[str]) -> None:
@@ -58,14 +60,21 @@ class Display:
     def close(self) -> None:
         """Leave the bar as it is, and the terminal on a fresh line."""
         if self._bar is not None:
-            self._bar.close()
+            with self._shown():
+                self._bar.close()
 
     def advance(self) -> None:
         """Count a row as done or failed."""
-        with self._lock:
+        with self._shown():
             self._finished += 1
             if self._bar is not None:
                 self._bar.update()
+
+    @contextmanager
+    def _shown(self) -> Iterator[None]:
+        """Let one thread at a time write. What cannot be shown ends no batch: a terminal may be closed at night."""
+        with self._lock, suppress(OSError):
+            yield
 
     def _time_left(self) -> str:
         """Return the time left, by what the rows took so far, where it is a minute or more."""
@@ -76,7 +85,7 @@ class Display:
         return f", {f'{hours} h ' if hours else ''}{minutes} min left" if seconds >= MINUTE else ""
 
     def _print(self, text: str, stream: Any = None) -> None:
-        with self._lock:
+        with self._shown():
             if self._bar is not None:
                 self._bar.write(text, file=stream or sys.stdout)
             else:

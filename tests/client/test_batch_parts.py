@@ -271,3 +271,24 @@ def test_a_server_that_wants_a_password_is_left_out_at_once(tmp_path: Path,
     run_all([worker], board)
     assert "http://one is left out: http://one wants a name and a password" in capsys.readouterr().err
     assert board.left == 1
+
+
+def test_a_terminal_that_is_gone_ends_no_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+        def flush(self) -> None:
+            raise BrokenPipeError(32, "Broken pipe")
+
+        def isatty(self) -> bool:
+            return False
+
+    board = Board(keep_going=True)
+    board.add([Turn(job()), Turn(job("k2"))])
+    manifest = Manifest(tmp_path / "batch.jsonl")
+    monkeypatch.setattr("sys.stdout", Gone())
+    monkeypatch.setattr("sys.stderr", Gone())
+    run_all([Worker(NoPlace(), board, manifest, tmp_path, Limits(), Display(2, 0, False))], board)
+    assert (board.failed, board.left) == ([], 0)
+    assert (manifest.state(job()), manifest.state(job("k2"))) == (DONE, DONE)
