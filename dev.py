@@ -6,6 +6,7 @@
     python dev.py test                                 all tests, and those of the host on two older hosts as well
     python dev.py test PYTEST_ARGUMENT ...             the tests that pytest is told to run, on one host
     python dev.py browser                              open and run the example workflow in headless Chromium
+    python dev.py converters                           compare the editor's prompts of its templates with ours
     python dev.py bench                                the benchmarks
     python dev.py parity [--full]                      compare whole runs with diffusers, tiny or at full size
     python dev.py parity-image-to-video [--full]       the same for image to video
@@ -47,6 +48,8 @@ ROOT = Path(__file__).resolve().parent
 DEMO_WORKFLOW = ROOT / "example_workflows" / "text_to_video_demo.json"
 INPUTS = ROOT / "example_workflows" / "input"
 MODULES = {
+    "browser": ("browser", "tools.workflows.browser_check"),
+    "converters": ("browser", "tools.workflows.converters"),
     "bench": ("run", "tools.benchmarks.bench"),
     "parity": ("test", "tools.benchmarks.parity"),
     "parity-image-to-video": ("test", "tools.benchmarks.parity_image_to_video"),
@@ -192,8 +195,6 @@ def main() -> None:
         test(options, rest)
     elif command == "migrate":
         migrate(sys.argv[2:])
-    elif command == "browser":
-        in_host(options, "browser", "standalone.py", "tools.workflows.browser_check", *rest)
     elif command in MODULES:
         purpose, module = MODULES[command]
         in_host(options, purpose, "standalone.py", module, *rest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.parse
 import uuid
@@ -15,10 +14,13 @@ from typing import Any
 from .files import write_new, write_whole
 from .http import RETRY_WAITS, HttpServer, RunError, StatusError, TransientError
 from .messages import Messages
+from .outcomes import LostError, RefusedError, explain, outcome, refusal, saved_files
 
 __all__ = ["ComfyClient", "Progress", "RunError", "saved_files"]
 
 POLL_SECONDS = 0.5
+FIRST_POLL_SECONDS = 0.05
+"""The first looks come sooner, each twice as long after the one before."""
 POLLS_PER_LOOK = 10
 """So many looks into the history go to one into the queue, which lists whole workflows."""
 END_MESSAGES = ("execution_success", "execution_error", "execution_interrupted")
@@ -40,14 +42,16 @@ class ComfyClient:
         url: The server's address, such as http://127.0.0.1:8188 or https://name:password@example.org.
         poll_seconds: Longest time between two looks at whether a run has ended.
         retry_waits: Seconds before each further try of a request to which no useful answer came.
+        pause: Waits so many seconds, none between two looks; what it raises ends the work, and the run with it.
 
     Raises:
         ConnectionError: It is no address of a server.
     """
 
     def __init__(self, url: str, poll_seconds: float = POLL_SECONDS,
-                 retry_waits: Sequence[float] = RETRY_WAITS) -> None:
-        self._server = HttpServer(url, retry_waits)
+                 retry_waits: Sequence[float] = RETRY_WAITS, pause: Callable[[float], None] = time.sleep) -> None:
+        self._server = HttpServer(url, retry_waits, pause)
+        self._pause = pause
         self.url = self._server.url
         self.client_id = uuid.uuid4().hex
         self._poll_seconds = poll_seconds
@@ -59,6 +63,18 @@ class ComfyClient:
         if not described or not all(isinstance(node, dict) for node in described.values()):
             raise RunError(f"{self.url}/object_info describes no nodes; is this the address of a ComfyUI?")
         return described
+
+    def answers(self) -> bool:
+        """Say whether the server answers at this moment.
+
+        Raises:
+            RunError: It refuses to, such as without a password.
+        """
+        try:
+            self._server.once("/queue", timeout=10.0)
+        except ConnectionError:
+            return False
+        return True
 
     def templates(self) -> dict[str, list[str]]:
         """Return the example workflows that the server's node packs bring, {pack: names}."""
@@ -87,7 +103,7 @@ class ComfyClient:
         if answer.get("node_errors"):
             # The host has queued the rest of the prompt: a part of what was asked for would be missing in the end.
             self.cancel(prompt_id)
-            raise RunError(_explain(answer, prompt))
+            raise RefusedError(explain(answer, prompt))
         return prompt_id
 
     def _post_prompt(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -97,12 +113,12 @@ class ComfyClient:
             try:
                 return self._server.parse("/prompt", self._server.once("/prompt", body))
             except StatusError as error:
-                raise RunError(_refusal(error, body["prompt"])) from None
+                raise RefusedError(refusal(error, body["prompt"])) from None
             except TransientError:
                 if not waits:
                     raise
-                time.sleep(waits.pop(0))
-                if self._find(body["prompt_id"]) is not None:
+                self._pause(waits.pop(0))
+                if self.find(body["prompt_id"]) is not None:
                     return {"prompt_id": body["prompt_id"]}
 
     def wait(self, prompt_id: str, prompt: dict[str, Any],
@@ -120,21 +136,23 @@ class ComfyClient:
         started, state, looks, reported = time.monotonic(), None, 0, False
         with Messages(self.url, self._server.headers, self._server.tls, self.client_id) as messages:
             while not (entry := self._history(prompt_id)):
+                self._pause(0)
                 if looks % POLLS_PER_LOOK == 0:
-                    state = self._find(prompt_id)
+                    state = self.find(prompt_id)
                 if state is None:
-                    raise RunError("the server has neither queued nor finished the run: it was restarted, or somebody "
-                                   "cleared its queue or its history")
+                    raise LostError("the server has neither queued nor finished the run: it was restarted, or somebody "
+                                    "cleared its queue or its history")
                 if not reported:
                     on_state(f"{state}, {time.monotonic() - started:.0f} s")
-                reported |= self._report(messages, prompt_id, prompt, on_progress)
+                seconds = min(self._poll_seconds, FIRST_POLL_SECONDS * 2.0 ** min(looks, 10))
+                reported |= self._report(messages, prompt_id, prompt, on_progress, seconds)
                 looks += 1
-        return _outcome(entry)
+        return outcome(entry)
 
     def _report(self, messages: Messages, prompt_id: str, prompt: dict[str, Any],
-                on_progress: Callable[[Progress], None]) -> bool:
+                on_progress: Callable[[Progress], None], seconds: float) -> bool:
         """Hand on the messages of one poll, which an end of the run cuts short; return whether there were any."""
-        reported, until = False, time.monotonic() + self._poll_seconds
+        reported, until = False, time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             message = messages.receive(left)
             kind, data = message.get("type"), message.get("data", {})
@@ -151,24 +169,36 @@ class ComfyClient:
 
     def run(self, prompt: dict[str, Any], workflow: dict[str, Any] | None = None,
             on_progress: Callable[[Progress], None] = lambda progress: None,
-            on_state: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+            on_state: Callable[[str], None] = lambda text: None, prompt_id: str | None = None) -> dict[str, Any]:
         """Queue a prompt, follow it to its end and return its outputs.
 
         Whatever ends this early, Ctrl-C above all, the server is asked to drop the prompt.
         """
-        prompt_id, queued = str(uuid.uuid4()), False
+        prompt_id = prompt_id or str(uuid.uuid4())
         try:
             prompt_id = self.queue(prompt, workflow, prompt_id)
-            queued = True
-            return self.wait(prompt_id, prompt, on_progress, on_state)
         except BaseException as error:
-            with suppress(RunError, ConnectionError):
-                self.cancel(prompt_id)
-                if not queued and isinstance(error, KeyboardInterrupt):
-                    # The request may still be on its way.
-                    time.sleep(1.0)
-                    self.cancel(prompt_id)
+            self._drop(prompt_id)
+            if isinstance(error, KeyboardInterrupt):
+                # The request may still be on its way.
+                time.sleep(1.0)
+                self._drop(prompt_id)
             raise
+        return self.follow(prompt_id, prompt, on_progress, on_state)
+
+    def follow(self, prompt_id: str, prompt: dict[str, Any],
+               on_progress: Callable[[Progress], None] = lambda progress: None,
+               on_state: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+        """Do the same with a prompt that is queued already."""
+        try:
+            return self.wait(prompt_id, prompt, on_progress, on_state)
+        except BaseException:
+            self._drop(prompt_id)
+            raise
+
+    def _drop(self, prompt_id: str) -> None:
+        with suppress(RunError, ConnectionError):
+            self.cancel(prompt_id)
 
     def cancel(self, prompt_id: str) -> None:
         """Take a prompt out of the queue, or interrupt it where it runs already; other prompts go on."""
@@ -209,7 +239,7 @@ class ComfyClient:
             raise RunError(f"{self.url}/history answered with {entry!r}, expected a run")
         return entry
 
-    def _find(self, prompt_id: str) -> str | None:
+    def find(self, prompt_id: str) -> str | None:
         """Say in a few words where a run is, or return None where the server does not know it."""
         running, waiting = self._queued()
         if prompt_id in running:
@@ -229,56 +259,6 @@ class ComfyClient:
         except (KeyError, TypeError, IndexError):
             raise RunError(f"{self.url}/queue lists no prompts; is this the address of a ComfyUI?") from None
         return running, waiting
-
-
-def saved_files(outputs: dict[str, Any]) -> list[dict[str, str]]:
-    """Return every saved file in a run's outputs; previews, which are of type `temp`, are left out."""
-    lists = [entries for node in outputs.values() if isinstance(node, dict)
-             for entries in node.values() if isinstance(entries, list)]
-    return [entry for entries in lists for entry in entries
-            if isinstance(entry, dict) and entry.get("type") == "output" and isinstance(entry.get("filename"), str)]
-
-
-def _outcome(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the outputs of a run that the history lists as done."""
-    status = entry.get("status")
-    status = status if isinstance(status, dict) else {}
-    if status.get("status_str") == "success":
-        outputs = entry.get("outputs", {})
-        if not isinstance(outputs, dict):
-            raise RunError(f"the server lists {outputs!r} as what the run made, expected its outputs by node")
-        return outputs
-    messages = status.get("messages")
-    for message in messages if isinstance(messages, list) else []:
-        kind, data = message if isinstance(message, list) and len(message) == 2 else (None, None)
-        if kind == "execution_error" and isinstance(data, dict):
-            what = f"{data.get('exception_type')}: {str(data.get('exception_message', '')).strip()}"
-            raise RunError(f"{data.get('node_type')} (node {data.get('node_id')}) failed: {what}")
-        if kind == "execution_interrupted":
-            raise RunError("the run was interrupted")
-    raise RunError(f"the run ended as {status.get('status_str')!r}")
-
-
-def _refusal(error: StatusError, prompt: dict[str, Any]) -> str:
-    try:
-        answer = json.loads(error.content)
-    except (ValueError, RecursionError):
-        return str(error)
-    return _explain(answer, prompt) if isinstance(answer, dict) and answer.get("error") else str(error)
-
-
-def _explain(answer: dict[str, Any], prompt: dict[str, Any]) -> str:
-    """Return the server's objections to a prompt as lines of text."""
-    try:
-        error = answer.get("error") or {}
-        lines = [f"the server refused the workflow: {error.get('message', '')} {error.get('details', '')}".rstrip(" :")]
-        for node, trouble in (answer.get("node_errors") or {}).items():
-            kind = trouble.get("class_type") or prompt.get(node, {}).get("class_type")
-            lines += [f"  {kind} (node {node}): {e.get('message')}: {e.get('details')}"
-                      for e in trouble.get("errors", [])]
-    except (AttributeError, TypeError):
-        return f"the server refused the workflow: {answer!r:.500}"
-    return "\n".join(lines)
 
 
 def _are_numbers(*values: object) -> bool:

@@ -10,7 +10,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -58,18 +58,21 @@ class HttpServer:
     Args:
         url: Such as http://127.0.0.1:8188, or https://name:password@example.org/comfy.
         retry_waits: Seconds before each further try of a request.
+        pause: Waits so many seconds; what it raises ends the request.
 
     Raises:
         ConnectionError: It is no such address.
     """
 
-    def __init__(self, url: str, retry_waits: Sequence[float] = RETRY_WAITS) -> None:
+    def __init__(self, url: str, retry_waits: Sequence[float] = RETRY_WAITS,
+                 pause: Callable[[float], None] = time.sleep) -> None:
         self.url, self.headers = _split_address(url)
         # Certificates of your own come from the variable SSL_CERT_FILE, as OpenSSL has it.
         self.tls = ssl.create_default_context() if self.url.startswith("https:") else None
         handlers = [urllib.request.HTTPSHandler(context=self.tls)] if self.tls else []
         self._opener = urllib.request.build_opener(*handlers, _NoRedirects)
         self._waits = tuple(retry_waits)
+        self._pause = pause
         self._answered = False
 
     def json(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -102,7 +105,7 @@ class HttpServer:
             try:
                 return self.once(path, body)
             except TransientError:
-                time.sleep(wait)
+                self._pause(wait)
         return self.once(path, body)
 
     def once(self, path: str, body: dict[str, Any] | None = None, timeout: float = TIMEOUT_SECONDS) -> Answer:

@@ -15,6 +15,10 @@ from .problems import WorkflowError
 
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "COLORS", "MARKDOWN", "TEXTAREA", "CURVE",
                 "RANGE", "BOUNDING_BOX", "BOUNDING_BOXES", "PAINTER", "CHART", "GALLERIA")
+UNSAVED = {"IMAGECOMPARE": ["", ""]}
+"""What the editor sends for widgets that it does not save: required by the server, and of no meaning to it."""
+DRAWN = ("LOAD_3D",)
+"""Types whose value is a picture of what the editor shows."""
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 SEEDS = ("seed", "noise_seed")
 CONTROL_WORDS = ("fixed", "increment", "decrement", "randomize", "increment-wrap")
@@ -64,17 +68,18 @@ class Input:
 
 @dataclass(frozen=True)
 class Saved:
-    """The value of an input, and its place in the saved list; None for a default that the list lacks."""
+    """The value of an input, and its place among the saved ones; None for a default that they lack."""
 
     name: str
-    place: int | None
+    place: int | str | None
     value: Any
 
 
-def widget_values(values: list[Any] | dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
-    """Return {input: value} of a node's saved widget values.
+def read_widgets(values: list[Any] | dict[str, Any], described: dict[str, Any]) -> list[Saved]:
+    """Return what a node's saved widget values say of each input.
 
-    Values that the file lacks, because it is older than the node, are the node's defaults.
+    Values that the file lacks, because it is older than the node, are the node's defaults. Those that are left over at
+    the end are of widgets that only the editor has, or that a newer node has.
 
     Args:
         values: As saved: in the order of the widgets, or by name.
@@ -85,19 +90,7 @@ def widget_values(values: list[Any] | dict[str, Any], described: dict[str, Any])
     """
     if isinstance(values, dict):
         known = {entry.name for group in inputs_of(described) for entry in group}
-        return {name: _as_value(value) for name, value in values.items() if name.partition(".")[0] in known}
-    return {saved.name: _as_value(saved.value) for saved in read_widgets(values, described)
-            if saved.value is not None}
-
-
-def read_widgets(values: list[Any], described: dict[str, Any]) -> list[Saved]:
-    """Return what a saved list of values says of each input.
-
-    Values that are left over at the end are of widgets that only the editor has, or that a newer node has.
-
-    Raises:
-        WorkflowError: As in `widget_values`.
-    """
+        return [Saved(name, name, value) for name, value in values.items() if name.partition(".")[0] in known]
     return list(_Reader(values).read(described, ""))
 
 
@@ -111,7 +104,11 @@ class _Reader:
     def read(self, described: dict[str, Any], prefix: str) -> Iterator[Saved]:
         for group in inputs_of(described):
             for entry in group:
-                if entry.is_widget:
+                if entry.kind in DRAWN:
+                    raise WorkflowError(f"its {entry.name!r} is a picture that only the editor can draw")
+                if entry.kind in UNSAVED:
+                    yield Saved(prefix + entry.name, None, UNSAVED[entry.kind])
+                elif entry.is_widget:
                     yield from self._read_one(entry, prefix + entry.name)
             if any(entry.upload for entry in group):
                 self.place += 1
@@ -168,6 +165,11 @@ def _input(name: str, described: Any, required: bool) -> Input:
     return Input(name, kind, options, choices, upload)
 
 
-def _as_value(value: Any) -> Any:
+def as_value(value: Any) -> Any:
     """Wrap a list, which the server would take for a link."""
     return {"__value__": value} if isinstance(value, list) else value
+
+
+def plain_value(value: Any) -> Any:
+    """Return a prompt's value as a file holds it."""
+    return value["__value__"] if isinstance(value, dict) and value.keys() == {"__value__"} else value

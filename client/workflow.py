@@ -15,10 +15,10 @@ from typing import Any
 from .graph import BYPASSED, MUTED, check_graph, graph_to_prompt, with_values
 from .problems import WorkflowError, name_of
 from .texts import is_link, set_text
-from .widgets import SEEDS, inputs_of, widget_values
+from .widgets import SEEDS, inputs_of
 
 __all__ = ["BYPASSED", "MUTED", "WorkflowError", "check_workflow", "input_types", "is_graph", "is_prompt", "load",
-           "set_input", "set_seed", "set_text", "set_value", "to_prompt", "widget_values", "with_values"]
+           "set_input", "set_seed", "set_text", "set_value", "to_prompt", "with_values"]
 
 DEEPEST = 100
 """So deep may lists and objects be nested; editors stay below 10."""

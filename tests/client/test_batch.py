@@ -40,23 +40,30 @@ def start(stand: Stand, tmp_path: Path) -> Start:
     return run
 
 
+def clips(folder: Path) -> list[Path]:
+    """Return the results, without the manifest."""
+    return [path for path in (folder / "clips").glob("*") if path.suffix != ".jsonl"]
+
+
 def test_two_runs_into_one_folder_keep_all_results(start: Start, tmp_path: Path) -> None:
-    runs = [start("--seed", "1", "2", "3") for _ in range(2)]
+    runs = [start("--seed", "1", "2", "3", "--manifest", str(tmp_path / f"{name}.jsonl")) for name in "ab"]
     printed = [line for run in runs for line in run.communicate(timeout=60)[0].splitlines() if "clips" in line]
     assert [run.returncode for run in runs] == [0, 0]
-    assert sorted(printed) == sorted(map(str, (tmp_path / "clips").iterdir()))
+    assert sorted(printed) == sorted(map(str, clips(tmp_path)))
     assert len(set(printed)) == 6
 
 
-@pytest.mark.parametrize("name", ["../../escaped.mp4", "..\\escaped.mp4", "/tmp/escaped.mp4", "a/../../escaped.mp4"])
+@pytest.mark.parametrize("name", ["../../escaped.mp4", "..\\escaped.mp4", "/tmp/escaped.mp4", "a/../../escaped.mp4",
+                                  "a.mp4/../../escaped.mp4"])
 def test_a_name_from_the_server_does_not_lead_out_of_the_folder(stand: Stand, start: Start, tmp_path: Path,
                                                                 name: str) -> None:
     stand.outputs = {"1": {"images": [{"filename": name, "subfolder": "", "type": "output"}]}}
     before = set(tmp_path.rglob("*"))
     run = start()
-    assert run.communicate(timeout=60)[0].splitlines()[-1] == str(tmp_path / "clips" / "escaped.mp4")
+    assert run.communicate(timeout=60)[0].splitlines()[-1] == str(tmp_path / "clips" / "0001-seed-1.mp4")
     made = {path for path in tmp_path.rglob("*") if path.is_file()} - before
-    assert made == {tmp_path / "workflow.json", tmp_path / "clips" / "escaped.mp4"}
+    assert made == {tmp_path / "workflow.json", tmp_path / "clips" / "0001-seed-1.mp4",
+                    tmp_path / "clips" / "batch.jsonl"}
 
 
 def test_every_row_has_its_seed(stand: Stand, start: Start) -> None:
@@ -90,20 +97,20 @@ def test_hiccups_lose_no_row(stand: Stand, start: Start, tmp_path: Path) -> None
     stand.trouble("/view", status(502))
     run = start("--seed", "1", "2")
     assert run.communicate(timeout=60)[1] == ""
-    assert (run.returncode, len(list((tmp_path / "clips").iterdir()))) == (0, 2)
+    assert (run.returncode, len(clips(tmp_path))) == (0, 2)
 
 
 def test_a_web_page_is_no_result(stand: Stand, start: Start, tmp_path: Path) -> None:
     stand.trouble("/view", html)
-    run = start()
+    run = start("--retries", "0")
     assert "text/html in place of a.mp4" in run.communicate(timeout=60)[1]
-    assert (run.returncode, (tmp_path / "clips").exists()) == (1, False)
+    assert (run.returncode, clips(tmp_path)) == (1, [])
 
 
 @pytest.mark.parametrize(("kind", "code"), [("SaveVideo", 1), ("SaveLoRA", 0)])
 def test_a_run_without_files_fails_unless_it_trains(stand: Stand, start: Start, kind: str, code: int) -> None:
     stand.outputs = {"1": {"images": [{"filename": "a.png", "subfolder": "", "type": "temp"}]}}
-    run = start(kind=kind)
+    run = start("--retries", "0", kind=kind)
     errors = run.communicate(timeout=60)[1]
     assert (run.returncode, "no file to fetch" in errors) == (code, code == 1)
 

@@ -72,7 +72,7 @@ def test_broken_prompt_is_refused_by_name(node: dict[str, Any]) -> None:
 
 def description(workflow: dict[str, Any]) -> dict[str, Any]:
     """What a server could say of the nodes of a graph: sockets by their types, widgets by their values."""
-    kinds = {bool: "BOOLEAN", int: "INT", float: "FLOAT", str: "STRING"}
+    kinds = {bool: "BOOLEAN", int: "INT", float: "FLOAT", str: "STRING", dict: "CURVE"}
     found = {}
     for node in workflow["nodes"]:
         sockets = {socket["name"]: [socket["type"], {}] for socket in node.get("inputs", []) if "widget" not in socket}

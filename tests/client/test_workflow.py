@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from animatelcm.client.widgets import as_value, read_widgets
 from animatelcm.client.workflow import (
     BYPASSED,
     MUTED,
@@ -17,10 +18,13 @@ from animatelcm.client.workflow import (
     set_text,
     set_value,
     to_prompt,
-    widget_values,
     with_values,
 )
 from animatelcm.tests.client.graphs import NODES, entry
+
+
+def widget_values(values: Any, described: dict[str, Any]) -> dict[str, Any]:
+    return {saved.name: as_value(saved.value) for saved in read_widgets(values, described) if saved.value is not None}
 
 
 def test_values_and_links_find_their_inputs(graph: dict[str, Any]) -> None:
@@ -72,6 +76,17 @@ def test_a_seed_among_the_inputs_of_a_choice_has_no_widget_behind_it() -> None:
 ])
 def test_values_of_special_widgets(described: dict[str, Any], values: list[Any], expected: dict[str, Any]) -> None:
     assert widget_values(values, described) == expected
+
+
+def test_what_the_editor_sends_without_saving_it_is_sent() -> None:
+    described = {"required": {"compare_view": ["IMAGECOMPARE", {"socketless": True}], "size": ["INT", {}]}}
+    assert widget_values([3], described) == {"compare_view": {"__value__": ["", ""]}, "size": 3}
+
+
+def test_a_picture_that_only_the_editor_draws_is_refused() -> None:
+    described = {"required": {"file": [["a.glb"]], "image": ["LOAD_3D", {}], "width": ["INT", {}]}}
+    with pytest.raises(WorkflowError, match="'image' is a picture that only the editor can draw"):
+        widget_values(["a.glb", "", 1024], described)
 
 
 def test_a_widget_that_a_newer_node_has_at_the_end_is_left_out(graph: dict[str, Any]) -> None:
@@ -141,13 +156,6 @@ def test_linked_widget_keeps_the_order_of_the_others(graph: dict[str, Any]) -> N
 def test_unknown_node_is_named(graph: dict[str, Any]) -> None:
     graph["nodes"][1]["type"] = "FromAnotherPack"
     with pytest.raises(WorkflowError, match="node 2 is a FromAnotherPack"):
-        to_prompt(graph, NODES)
-
-
-def test_subgraph_is_named(graph: dict[str, Any]) -> None:
-    graph["nodes"][1]["type"] = "b3ad3a5c"
-    graph["definitions"] = {"subgraphs": [{"id": "b3ad3a5c", "name": "Sampling"}]}
-    with pytest.raises(WorkflowError, match=r"node 2 is the subgraph 'Sampling'.*Export \(API\)"):
         to_prompt(graph, NODES)
 
 

@@ -64,10 +64,10 @@ def test_batch_without_a_server_says_so() -> None:
 
 
 def test_command_lines_import_the_standard_library_only() -> None:
-    allowed = sys.stdlib_module_names | {"client", "migrate", "migration", "tools"}
-    # Progress comes through aiohttp where it can be imported; pip's own Python fetches archives.
-    more = {"messages.py": {"aiohttp"}, "fetch_archive.py": {"pip"}}
-    folders = ("client", "migration", "tools/hosts")
+    allowed = sys.stdlib_module_names | {"client", "migrate", "migration", "storage", "tools"}
+    # Progress comes through aiohttp and a bar through tqdm where they are there; pip's own Python fetches archives.
+    more = {"messages.py": {"aiohttp"}, "display.py": {"tqdm"}, "fetch_archive.py": {"pip"}}
+    folders = ("client/**", "migration", "storage", "tools/hosts")
     scripts = [ROOT / name for name in ("dev.py", "batch.py", "migrate.py")]
     for path in [*scripts, *(path for folder in folders for path in ROOT.glob(f"{folder}/*.py"))]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
