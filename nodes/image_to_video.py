@@ -81,7 +81,7 @@ class ImageToVideo(io.ComfyNode):
         applied = apply_image_to_video(
             model, motion_module, latents, motion_scale, tuple(weights[name] for name in LEVELS), motion_strength,
             chosen)
-        message += f"\n{fitted}"
+        message += f"\n{fitted}."
         show_text(cls, message)
         applied = placed_by(applied, motion_module, node_id_of(cls), message)
         return io.NodeOutput(applied, {"samples": torch.zeros_like(latents[:1]).repeat(num_frames, 1, 1, 1)})

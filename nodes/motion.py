@@ -41,9 +41,9 @@ def chosen_schedule(motion_module: LoadedMotion, schedule: str) -> tuple[Schedul
         raise ValueError(f"{motion_module.name} asks in its metadata for the noise schedule '{short(name)}', which "
                          "this version does not know. Update this pack, or set schedule to the one that the file was "
                          f"trained with: {', '.join(SCHEDULES)}")
-    message = f"{motion_module.family}, up to {motion_module.config.max_frames} frames\nschedule: {name}"
-    if motion_module.sampling:
-        message += f"\nsample with {motion_module.sampling}"
+    # Some pages show the lines as one, and all of them the first ones first.
+    message = f"sample with {motion_module.sampling}.\n" if motion_module.sampling else ""
+    message += f"{motion_module.family}, up to {motion_module.config.max_frames} frames.\nschedule: {name}."
     return None if name == KEEP else SCHEDULES[name], message
 
 
@@ -99,7 +99,7 @@ class ApplyMotionModule(io.ComfyNode):
         chosen, message = chosen_schedule(motion_module, schedule)
         # As in the authors' code: without an image nothing is added to the features.
         if motion_module.encoder is not None:
-            message += "\nno reference image: works as text to video. Use Image to Video to animate an image"
+            message += "\nno reference image: works as text to video. Use Image to Video to animate an image."
         show_text(cls, message)
         applied = apply_motion(model, motion_module, motion_strength, chosen)
         return io.NodeOutput(placed_by(applied, motion_module, node_id_of(cls), message))
