@@ -14,10 +14,11 @@ from .motion_lora import LoadMotionLoRA
 from .prompts import PromptSchedule
 from .sampling import Sampler, Scheduler
 from .spatial_lora import LoadSpatialLoRA
+from .text_to_video import TextToVideo
 from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, SaveMotionModule
 
 NODES = [
-    LoadMotionModule, ApplyMotionModule, ImageToVideo, LongVideo, Scheduler, Sampler, LoadDemoModel,
+    LoadMotionModule, TextToVideo, ImageToVideo, ApplyMotionModule, LongVideo, Scheduler, Sampler, LoadDemoModel,
     LoadMotionLoRA, MotionControl, PromptSchedule, MatchColour,
     DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, AdaptControlNet, SaveMotionModule, SaveControlNet,
     LoadSpatialLoRA,
