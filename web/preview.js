@@ -6,7 +6,7 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { makeRoom, nodesOf } from "./nodes.js";
 
-const HEIGHT = 220;
+const HEIGHT = 220, LOADED = 300;
 
 /** Let the classic canvas take a node's previews for moving ones, or as they are again. */
 function setMoving(node, moves) {
@@ -15,7 +15,7 @@ function setMoving(node, moves) {
   else delete node.animatedImages;
 }
 
-/** Give the clip on a node of the classic canvas the height that the host gives a picture there. */
+/** Give the clip on a node of the classic canvas, once it is loaded, the height that the host gives a picture there. */
 function enlarge(node) {
   const widget = node.widgets?.find((one) => one.element?.contains?.(node.imgs?.[0]));
   if (widget) makeRoom(node, widget, HEIGHT);
@@ -37,8 +37,7 @@ app.registerExtension({
       const moves = detail.blob?.type === "image/png";
       for (const node of nodesOf(detail.displayNodeId)) {
         setMoving(node, moves);
-        // The canvas has loaded the one before by now.
-        if (moves) enlarge(node);
+        if (moves) setTimeout(() => enlarge(node), LOADED);
       }
     });
   },
