@@ -19,6 +19,8 @@ LIMIT_MS = 300_000
 
 def open_editor(page: Page, url: str) -> None:
     """Open the editor's page, or open it again, and wait until it can be used."""
+    # Slow machines draw the editor slowly.
+    page.set_default_timeout(LIMIT_MS)
     page.goto(url, wait_until="domcontentloaded")
     page.get_by_test_id("queue-button").first.wait_for(timeout=LIMIT_MS)
     page.wait_for_timeout(2000)

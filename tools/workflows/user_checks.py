@@ -53,6 +53,7 @@ def check_all(page: Page, server: Server, pictures: Path) -> None:
             except RunError as error:
                 raise RunError(f"{design} design: {error}") from error
             print(f"{design} design: {check.__name__} passed", flush=True)
+    check_lists(page, server)
     check_blueprints(page, client)
     check_app(page, pictures)
 
@@ -141,6 +142,17 @@ def check_error(page: Page, client: ComfyClient, pictures: Path) -> None:
     except RunError:
         return
     raise RunError("80 frames were sampled by a module that knows 64")
+
+
+def check_lists(page: Page, server: Server) -> None:
+    """A file of the user's own is the default of a new node, also where its name sorts behind the demo's."""
+    own = server.log.parent / "models" / "loras" / "zz_own.safetensors"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.touch()
+    open_editor(page, server.url)
+    default, *others = page.evaluate("() => LiteGraph.createNode('LoraLoaderModelOnly').widgets[0].options.values")
+    if default != own.name or len(others) < 2:
+        raise RunError(f"Load LoRA lists {[default, *others]}")
 
 
 def check_blueprints(page: Page, client: ComfyClient) -> None:
