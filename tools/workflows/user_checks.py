@@ -24,8 +24,11 @@ STEPS, PIXELS = 8, 320
 """So many and so large that there is time to look twice at a clip between two steps."""
 NEW_DESIGN = "Comfy.VueNodes.Enabled"
 COUNT_PREVIEWS = """() => {
-    [window.previews, window.finished] = [0, false];
-    window.app.api.addEventListener('b_preview_with_metadata', () => { window.previews += 1; });
+    [window.previews, window.finished, window.jobs] = [0, false, []];
+    window.app.api.addEventListener('b_preview_with_metadata', ({detail}) => {
+        window.previews += 1;
+        window.jobs.push([detail.jobId, detail.displayNodeId]);
+    });
     window.app.api.addEventListener('execution_success', () => { window.finished = true; });
 }"""
 PLACE = """() => {
@@ -43,7 +46,8 @@ def check_all(page: Page, server: Server, pictures: Path) -> None:
         RunError: A user would see something else.
     """
     client = ComfyClient(server.url)
-    checks: tuple[Callable[[Page, ComfyClient, Path], None], ...] = (check_preview, check_texts, check_error)
+    checks: tuple[Callable[[Page, ComfyClient, Path], None], ...] = (
+        check_preview, check_queue, check_texts, check_error)
     for design, new in (("classic", False), ("new", True)):
         _set(server, NEW_DESIGN, new)
         open_editor(page, server.url)
@@ -100,6 +104,23 @@ def check_preview(page: Page, client: ComfyClient, pictures: Path) -> None:
         raise RunError("the clip did not move on the sampler's node before the run was finished")
     if page.evaluate("window.previews") < STEPS / 2:
         raise RunError(f"{STEPS} steps sent {page.evaluate('window.previews')} previews")
+
+
+def check_queue(page: Page, client: ComfyClient, pictures: Path) -> None:
+    """Of several runs that wait, each one's previews name it and its sampler."""
+    runs = []
+    for seed in (101, 102):
+        put_graph(page, _demo(seed))
+        if not runs:
+            page.evaluate(COUNT_PREVIEWS)
+        runs.append(press_run(page))
+    for run in runs:
+        client.wait(run, {})
+    page.wait_for_timeout(1000)
+    sampler = next(str(node["id"]) for node in _demo(0)["nodes"] if node["type"] == "KSampler")
+    shown = [tuple(entry) for entry in page.evaluate("window.jobs")]
+    if list(dict.fromkeys(shown)) != [(run, sampler) for run in runs]:
+        raise RunError(f"the runs {runs} sent previews as {sorted(set(shown))}")
 
 
 def _moved(first: bytes, second: bytes) -> bool:
