@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import comfy.utils
 import folder_paths
@@ -45,7 +45,7 @@ class MovingImage(Image.Image):
         self.__setstate__(frames[0].__getstate__())
         self.frames, self.milliseconds = frames, milliseconds
 
-    def save(self, fp: str | Path | BinaryIO, format: str | None = None, **options: Any) -> None:
+    def save(self, fp: Any, format: str | None = None, **options: Any) -> None:
         """Write the clip, which starts over at its end; `options` are the host's."""
         self.frames[0].save(fp, format, **options, save_all=True, append_images=self.frames[1:],
                             duration=self.milliseconds, loop=0)
@@ -120,7 +120,7 @@ def _pixels(x0: Tensor, latent_format: LatentFormat) -> Tensor:
         x0 = F.interpolate(x0.float(), size=(max(1, round(height * scale)), max(1, round(width * scale))), mode="area")
     if latent_format.latent_rgb_factors_reshape is not None:
         x0 = latent_format.latent_rgb_factors_reshape(x0)
-    factors, bias = (None if table is None else torch.tensor(table, dtype=x0.dtype, device=x0.device)
-                     for table in (latent_format.latent_rgb_factors, latent_format.latent_rgb_factors_bias))
-    rgb = F.linear(x0.movedim(1, -1), factors.T, bias)
+    rgb = x0.movedim(1, -1) @ torch.tensor(latent_format.latent_rgb_factors, dtype=x0.dtype, device=x0.device)
+    if latent_format.latent_rgb_factors_bias is not None:
+        rgb = rgb + torch.tensor(latent_format.latent_rgb_factors_bias, dtype=x0.dtype, device=x0.device)
     return ((rgb + 1) / 2 * 255).clamp(0, 255).to("cpu", torch.uint8)
