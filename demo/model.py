@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import comfy.clip_model
+import comfy.latent_formats
 import comfy.ldm.models.autoencoder
 import comfy.model_base
 import comfy.model_management
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 
 from ..motion.module import MotionConfig
 from ..training.seeds import seeded
-from .codec import Codec
+from .codec import Codec, mean_colour
 from .files import WEIGHTS
 from .vocabulary import CONTEXT_DIM, MAX_TOKENS, VOCABULARY, WordTokenizer
 
@@ -62,12 +63,25 @@ BLANK_VAE = {"embed_dim": 4, "ddconfig": {
     "ch_mult": [1, 1], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0}}
 
 
+class TinyLatents(comfy.latent_formats.SD15):
+    """Latents of the world's codec: SD1.5's in scale, but with other meanings, which previews show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        black, *channels = mean_colour(torch.cat([torch.zeros(1, 4), torch.eye(4)]).view(5, 4, 1, 1)).flatten(1)
+        # The host's previews have values -1 to 1.
+        self.latent_rgb_factors = [(2 * (colour - black)).tolist() for colour in channels]
+        self.latent_rgb_factors_bias = (2 * black - 1).tolist()
+        self.taesd_decoder_name = None
+
+
 class TinySD15(comfy.supported_models.SD15):
     """SD1.5 in miniature; it predicts v, so that a small error at high noise stays a small error in the image."""
 
     unet_config = UNET_CONFIG
     unet_extra_config = {"num_heads": NUM_HEADS, "num_head_channels": -1}
     sampling_settings = SAMPLING
+    latent_format = TinyLatents
 
     def model_type(self, state_dict, prefix=""):
         return comfy.model_base.ModelType.V_PREDICTION

@@ -124,7 +124,7 @@ def _say(executor, noise: Tensor, latent_image: Tensor, sampler, sigmas: Tensor,
             said += about_sampling(entry.recipe, facts)
         for line in said:
             logging.getLogger(__name__).warning("%s: %s", entry.name, line)
-        show_text_at(entry.node, "\n".join([entry.text, *(f"note: {line}" for line in said)]))
+        show_text_at(entry.node, "\n".join([*(f"note: {line}." for line in said), entry.text]))
     return executor(noise, latent_image, sampler, sigmas, noise_mask, *args, **kwargs)
 
 

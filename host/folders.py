@@ -30,8 +30,8 @@ def register_folders() -> None:
 
 
 def motion_files() -> list[str]:
-    """Return the names of all motion files: the user's first, then the embedded one."""
-    return [*folder_paths.get_filename_list(MOTION_MODELS), EMBEDDED]
+    """Return the names of all motion files: the user's first, which makes one of them the default; the demo's last."""
+    return [*_own_first(MOTION_MODELS), EMBEDDED]
 
 
 def motion_path(name: str) -> str:
@@ -46,8 +46,8 @@ def motion_path(name: str) -> str:
 
 
 def motion_lora_files() -> list[str]:
-    """Return the names of all motion LoRAs."""
-    return folder_paths.get_filename_list(MOTION_LORAS)
+    """Return the names of all motion LoRAs: the user's first, the demo's last."""
+    return _own_first(MOTION_LORAS)
 
 
 def motion_lora_path(name: str) -> str:
@@ -66,6 +66,12 @@ def listed_name(folder: str, path: str | Path) -> str:
         if path.is_relative_to(root):
             return path.relative_to(root).as_posix()
     return path.name
+
+
+def _own_first(folder: str) -> list[str]:
+    """Return the names of a folder's files, the user's own before those that come with the demo model."""
+    return sorted(folder_paths.get_filename_list(folder),
+                  key=lambda name: Path(folder_paths.get_full_path(folder, name) or "").is_relative_to(MODELS))
 
 
 def _path(folder: str, name: str) -> str:

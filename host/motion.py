@@ -33,6 +33,7 @@ from .fit import bare_blocks, check_fit
 from .folders import MOTION_MODELS, listed_name
 from .inserts import AfterBlock, Block, Insert
 from .patchers import KEY, attach, attached, held, layers_in
+from .preview import show_clips
 from .sampling import model_sampling_for
 from .second_model import check_first, register
 from .sites import sites_of
@@ -149,6 +150,7 @@ def _hook(model: ModelPatcher) -> None:
                           (WrappersMP.CALC_COND_BATCH, in_window), (WrappersMP.APPLY_MODEL, _begin_call)):
         model.remove_wrappers_with_key(kind, KEY)
         model.add_wrapper_with_key(kind, KEY, wrapper)
+    show_clips(model)
 
 
 def _put_handlers(options: dict) -> None:

@@ -17,10 +17,11 @@ from .prompts import PromptSchedule
 from .sampling import Sampler, Scheduler
 from .spatial_lora import LoadSpatialLoRA
 from .sprites import SpriteSheet, SubjectMask
+from .text_to_video import TextToVideo
 from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, SaveMotionModule
 
 NODES = [
-    LoadMotionModule, ApplyMotionModule, ImageToVideo, LongVideo, Scheduler, Sampler, LoadDemoModel,
+    LoadMotionModule, TextToVideo, ImageToVideo, ApplyMotionModule, LongVideo, Scheduler, Sampler, LoadDemoModel,
     LoadMotionLoRA, MotionControl, AttentionScale, ControlNetStrength, FrameValues, PromptSchedule, MatchColour,
     SubjectMask, SpriteSheet,
     DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, AdaptControlNet, SaveMotionModule, SaveControlNet,

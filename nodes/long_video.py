@@ -15,9 +15,10 @@ class LongVideo(io.ComfyNode):
             display_name="Long Video",
             category="AnimateLCM",
             description="Makes a MODEL sample a video of any length, in overlapping windows of few frames.",
-            search_aliases=["context windows", "context options", "animatediff context", "loop", "freenoise"],
+            search_aliases=["context windows", "context options", "animatediff context", "evolved", "loop",
+                            "freenoise"],
             inputs=[
-                io.Model.Input("model", tooltip="From Apply Motion Module or Image to Video."),
+                io.Model.Input("model", tooltip="From Text to Video, Image to Video or Apply Motion Module."),
                 io.Int.Input(
                     "context_length", default=16, min=2, max=256,
                     tooltip="Frames of a window, 2 to 256. 16 is recommended, which the modules were trained with. A "

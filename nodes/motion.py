@@ -41,10 +41,25 @@ def chosen_schedule(motion_module: LoadedMotion, schedule: str) -> tuple[Schedul
         raise ValueError(f"{motion_module.name} asks in its metadata for the noise schedule '{short(name)}', which "
                          "this version does not know. Update this pack, or set schedule to the one that the file was "
                          f"trained with: {', '.join(SCHEDULES)}")
-    message = f"{motion_module.family}, up to {motion_module.config.max_frames} frames\nschedule: {name}"
-    if motion_module.sampling:
-        message += f"\nsample with {motion_module.sampling}"
+    # Some pages show the lines as one, and all of them the first ones first.
+    message = f"sample with {motion_module.sampling}.\n" if motion_module.sampling else ""
+    message += f"{motion_module.family}, up to {motion_module.config.max_frames} frames.\nschedule: {name}."
     return None if name == KEEP else SCHEDULES[name], message
+
+
+def applied_without_image(node: type[io.ComfyNode], model: io.Model.Type, motion_module: LoadedMotion,
+                          motion_strength: float, schedule: str) -> io.Model.Type:
+    """Return the MODEL with the motion module, and show on the node what it is and how it is sampled with."""
+    from ..host.advice import placed_by
+    from ..host.motion import apply_motion
+
+    chosen, message = chosen_schedule(motion_module, schedule)
+    # As in the authors' code: without an image nothing is added to the features.
+    if motion_module.encoder is not None:
+        message += "\nno reference image: works as text to video. Use Image to Video to animate an image."
+    show_text(node, message)
+    applied = apply_motion(model, motion_module, motion_strength, chosen)
+    return placed_by(applied, motion_module, node_id_of(node), message)
 
 
 class LoadMotionModule(io.ComfyNode):
@@ -55,13 +70,14 @@ class LoadMotionModule(io.ComfyNode):
             display_name="Load Motion Module",
             category="AnimateLCM",
             description="Loads a motion module: AnimateLCM, AnimateDiff v1 to v3 or Lightning, or a MotionAdapter.",
-            search_aliases=["animatediff loader", "animatelcm", "motion model", "temporal"],
+            search_aliases=["animatediff loader", "animatediff evolved", "animatelcm", "motion model", "temporal",
+                            "video model"],
             inputs=[io.Combo.Input(
                 "motion_file", options=motion_files(),
                 tooltip="A .safetensors or .ckpt file in models/animatediff_models. 'demo (embedded)' belongs to the "
                         "demo model. AnimateLCM_sd15_t2v.ckpt is recommended for Stable Diffusion 1.5 checkpoints.")],
             outputs=[MotionModuleSocket.Output(
-                display_name="motion_module", tooltip="For Apply Motion Module or Image to Video.")],
+                display_name="motion_module", tooltip="For Text to Video, Image to Video or Apply Motion Module.")],
         )
 
     @classmethod
@@ -79,7 +95,7 @@ class ApplyMotionModule(io.ComfyNode):
             display_name="Apply Motion Module",
             category="AnimateLCM",
             description="Makes a Stable Diffusion 1.5 MODEL treat its latent batch as the frames of one video.",
-            search_aliases=["use animatediff", "animatelcm", "motion module", "video"],
+            search_aliases=["use animatediff", "use evolved sampling", "animatelcm", "motion module", "video", "gif"],
             inputs=[
                 io.Model.Input("model", tooltip="A Stable Diffusion 1.5 MODEL, before or after its LoRAs."),
                 MotionModuleSocket.Input("motion_module", tooltip="From Load Motion Module."),
@@ -93,13 +109,4 @@ class ApplyMotionModule(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, motion_module, motion_strength: float, schedule: str) -> io.NodeOutput:
-        from ..host.advice import placed_by
-        from ..host.motion import apply_motion
-
-        chosen, message = chosen_schedule(motion_module, schedule)
-        # As in the authors' code: without an image nothing is added to the features.
-        if motion_module.encoder is not None:
-            message += "\nno reference image: works as text to video. Use Image to Video to animate an image"
-        show_text(cls, message)
-        applied = apply_motion(model, motion_module, motion_strength, chosen)
-        return io.NodeOutput(placed_by(applied, motion_module, node_id_of(cls), message))
+        return io.NodeOutput(applied_without_image(cls, model, motion_module, motion_strength, schedule))

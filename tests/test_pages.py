@@ -14,13 +14,19 @@ DOCS = Path(__file__).resolve().parent.parent / "web" / "docs"
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
 def test_a_node_explains_itself(node):
     schema = node.define_schema()
-    page = (DOCS / f"{schema.node_id}.md").read_text(encoding="utf-8")
+    page = (DOCS / schema.node_id / "en.md").read_text(encoding="utf-8")
     assert schema.description.endswith(".")
     assert page.startswith(f"# {schema.display_name}\n")
     for socket in schema.inputs:
         assert socket.tooltip, socket.id
-        assert f"**{socket.id}**" in page, f"{socket.id} is missing from {schema.node_id}.md"
+        assert f"**{socket.id}**" in page, f"{socket.id} is missing from the page of {schema.node_id}"
     assert all(output.tooltip for output in schema.outputs)
+
+
+def test_help_lies_where_the_front_end_looks_first():
+    """It asks for `<node>/<language>.md`, and for a flat `<node>.md` only after an answer of 404."""
+    assert {path.name for path in DOCS.iterdir()} == {node.define_schema().node_id for node in NODES}
+    assert all((folder / "en.md").is_file() for folder in DOCS.iterdir())
 
 
 def test_what_the_page_of_errors_says_of_files_is_what_the_code_says():

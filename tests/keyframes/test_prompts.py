@@ -90,7 +90,8 @@ def test_digits_in_quotes_are_a_prompt():
 
 
 def test_the_examples_of_the_help_page_are_read():
-    page = (Path(__file__).resolve().parents[2] / "web" / "docs" / "AnimateLCM_PromptSchedule.md").read_text("utf-8")
+    docs = Path(__file__).resolve().parents[2] / "web" / "docs"
+    page = (docs / "AnimateLCM_PromptSchedule" / "en.md").read_text("utf-8")
     examples = [block.replace("\n    ", "\n").strip() for block in re.findall(r"(?:\n    .+)+", page)]
     examples += [found for found in re.findall("`([^`]*)`", page) if re.match(r'"?0"?: (?!\()', found)]
     assert len(examples) >= 5

@@ -55,8 +55,9 @@ def test_the_outputs_are_a_model_and_empty_frames(module, vae, messages):
     model, latent = execute(module, vae, image(96, 72), height=72)
     assert latent["samples"].shape == (4, 4, 9, 8)
     assert not latent["samples"].any()
-    assert messages == [f"{IMAGE_TO_VIDEO}, up to 64 frames", f"schedule: {IMAGE_TO_VIDEO}",
-                    "sample with 4 steps, cfg 1, sampler lcm, scheduler simple", "reference 96 x 72, cut to 64 x 72"]
+    assert messages == ["sample with 4 steps, cfg 1, sampler lcm, scheduler simple.",
+                        f"{IMAGE_TO_VIDEO}, up to 64 frames.", f"schedule: {IMAGE_TO_VIDEO}.",
+                        "reference 96 x 72, cut to 64 x 72."]
     [entry] = model.model_options["transformer_options"][KEY]
     assert (entry.insert.motion_scale, entry.insert.level_weights, entry.strength) == (0.8, (1.0,) * 4, 1.0)
 
