@@ -18,6 +18,7 @@ from ..samplers.schedules import SCHEDULES
 from .display import show_text_at
 from .masks import starts_over_after
 from .motion import KEY, LoadedMotion
+from .parts import PartSampler, video_of
 
 ADVICE = f"{KEY}.advice"
 """Names our wrapper and the entry in the options of a MODEL."""
@@ -91,6 +92,8 @@ class Facts:
     """The host's name of it; None for others."""
     patched: bool
     """Whether a LoRA may have made the image model quick."""
+    rolling: bool = False
+    """Whether the clip is the window of the rolling sampler."""
 
 
 def placed_by(model: ModelPatcher, motion: LoadedMotion, node: str | None, text: str) -> ModelPatcher:
@@ -116,7 +119,7 @@ def _say(executor, noise: Tensor, latent_image: Tensor, sampler, sigmas: Tensor,
     """OUTER_SAMPLE wrapper: show what is unusual on the nodes, or take back what an earlier run has said."""
     guider: CFGGuider = executor.class_obj
     entries: tuple[Placed, ...] = guider.model_options["transformer_options"][ADVICE]
-    facts = _facts(guider, len(noise), sampler, sigmas)
+    facts = _facts(guider, video_of(sampler, noise.shape)[0], sampler, sigmas)
     mixed = len({entry.recipe for entry in entries}) > 1
     for entry in entries:
         said = [*about_frames(entry.frames, facts), *about_masks(noise_mask)]
@@ -131,6 +134,9 @@ def _say(executor, noise: Tensor, latent_image: Tensor, sampler, sigmas: Tensor,
 def _facts(guider: CFGGuider, num_frames: int, sampler: object, sigmas: Tensor) -> Facts:
     handler, model = guider.model_options.get("context_handler"), guider.model_patcher
     windows = handler is not None and num_frames > handler.context_length
+    rolling = False
+    if isinstance(sampler, PartSampler) and num_frames > sampler.frames_per_call:
+        rolling, num_frames = True, sampler.frames_per_call
     name = getattr(getattr(sampler, "sampler_function", None), "__name__", "").removeprefix("sample_")
     timestep = model.get_model_object("model_sampling").timestep
     first, last = (float(timestep(sigma)) if sigma > 0 else 0.0 for sigma in (sigmas[0].cpu(), sigmas[-1].cpu()))
@@ -139,13 +145,16 @@ def _facts(guider: CFGGuider, num_frames: int, sampler: object, sigmas: Tensor) 
         share=max(first - last, 1.0) / 999,
         # The guider for two conditionings has a number for each.
         cfg=max(getattr(guider, name, 1.0) for name in ("cfg", "cfg1", "cfg2")),
-        sampler=name if name in KSAMPLER_NAMES else None, patched=bool(model.patches))
+        sampler=name if name in KSAMPLER_NAMES else None, patched=bool(model.patches), rolling=rolling)
 
 
 def about_frames(trained: int, facts: Facts) -> list[str]:
     """Return what is to be said about the frames of a clip."""
     if facts.frames >= trained:
         return []
+    if facts.rolling:
+        return [f"the rolling sampler's window has {facts.frames} frames, but the module was trained on {trained}: "
+                f"fewer give noise or stills. Set window to {trained}"]
     what, advice = (("the context windows have", f"context_length to {trained}") if facts.windows else
                     ("the video has", f"batch_size of Empty Latent Image, or num_frames, to {trained}"))
     return [f"{what} {facts.frames} frame{'s' if facts.frames > 1 else ''}, but the module was trained on {trained}: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from comfy.model_sampling import ModelSamplingDiscrete
 from torch import Size, Tensor
 from torch.nn import functional as F
@@ -142,15 +143,24 @@ def _video(x: Tensor, num_frames: int, options: dict) -> Size:
     return Size([num_frames if window is None else window.total_frames, *x.shape[1:]])
 
 
-def strength_in(call: Tensor, strength: float, controls: Iterable[StrengthControl], num_frames: int, options: dict
-                ) -> float | Tensor:
+def acting_in(controls: Iterable[StrengthControl], sigmas: list[float], model_sampling: ModelSamplingDiscrete
+              ) -> list[bool]:
+    """Say whether a motion module acts at each of these noise levels, as all of its controls say."""
+    return [all(control.acts_at(sigma, model_sampling) for control in controls) for sigma in sigmas]
+
+
+def strength_in(call: Tensor, strength: float, controls: Iterable[StrengthControl], num_frames: int, options: dict,
+                acting: list[bool]) -> float | Tensor:
     """Return the strength of a motion module in one call: a number, or a tensor that broadcasts to f 1 h w.
 
     Args:
         call: The call's input, (b f) 4 h w.
         strength: What the controls' factors multiply.
+        acting: Whether the module acts: on all frames, or on each.
     """
     product: float | Tensor = strength
+    if not all(acting):
+        product = strength * torch.tensor(acting).view(-1, 1, 1, 1)
     for control in controls:
         factor = control.factor(call, num_frames, options)
         if factor is not None:

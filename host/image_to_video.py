@@ -13,6 +13,7 @@ import torch
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
+from comfy.samplers import Sampler
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,9 +24,10 @@ from ..samplers.schedules import Schedule
 from .fit import INPUT_BLOCKS_PER_LEVEL, check_fit
 from .inserts import AfterBlock, Block
 from .motion import LoadedMotion, applied_to, apply_motion
+from .parts import video_of
 from .patchers import KEY, attach, attached, weights_name
 from .sizes import LATENT_CELL
-from .windows import frames_of_clip
+from .windows import frames_of_clip, window_of
 
 ENCODERS = f"{KEY}.encoders"
 """Names the encoders among the additional models of a MODEL, and our wrapper around a run."""
@@ -96,6 +98,9 @@ class ReferenceImage:
 
         kept = options.get(KeptFeatures) or KeptFeatures()
         features = kept.get((self, num_frames, x.device, dtype), chosen, make)
+        window = window_of(options)
+        if window is not None and window.rolling and len(self.latents) == 1:
+            features = [_of_first_frames(feature, window.frames) for feature in features]
         return {("input", INPUT_BLOCKS_PER_LEVEL * level + DOWN_SITES): _Addition(feature)
                 for level, feature in enumerate(features)}
 
@@ -128,6 +133,16 @@ class _Addition:
             features = F.interpolate(features, x.shape[-2:], mode="area")
         # The same for each clip: (b f) c h w -> b f c h w and back.
         return (x.unflatten(0, (-1, num_frames)) + features.to(x)).flatten(0, 1)
+
+
+def _of_first_frames(features: Tensor, frames: tuple[int, ...]) -> Tensor:
+    """Return the features of frames of the video, of which one image animates as many as a call has: none for later
+    ones, which have those before them to follow.
+    """
+    own = torch.zeros((len(frames), *features.shape[1:]), dtype=features.dtype, device=features.device)
+    first = [frame for frame in frames if frame < len(features)]
+    own[:len(first)] = features[first]
+    return own
 
 
 def _pixels(latents: torch.Size) -> str:
@@ -175,16 +190,16 @@ def apply_image_to_video(model: ModelPatcher, motion: LoadedMotion, latents: Ten
     return applied
 
 
-def _begin_sampling(executor, noise: Tensor, *args, **kwargs) -> Tensor:
+def _begin_sampling(executor, noise: Tensor, latent_image: Tensor, sampler: Sampler, *args, **kwargs) -> Tensor:
     """OUTER_SAMPLE wrapper: check the references, and open what keeps their features during this run."""
     # The guider works on a copy of the options that ends with the run.
     guider = executor.class_obj
     options = guider.model_options["transformer_options"]
     for entry in applied_to(guider.model_patcher):
         if isinstance(entry.insert, ReferenceImage):
-            entry.insert.check(noise.shape)
+            entry.insert.check(video_of(sampler, noise.shape))
     options[KeptFeatures] = KeptFeatures()
-    return executor(noise, *args, **kwargs)
+    return executor(noise, latent_image, sampler, *args, **kwargs)
 
 
 def fit_images(images: Tensor, width: int, height: int) -> tuple[Tensor, str]:

@@ -28,10 +28,11 @@ from ..motion.module import MotionConfig, MotionModule
 from ..samplers.schedules import Schedule
 from .applied import Applied
 from .checks import check_run
-from .controls import Factor, StrengthControl, Video, strength_in
+from .controls import Factor, StrengthControl, Video, acting_in, strength_in
 from .fit import bare_blocks, check_fit
 from .folders import MOTION_MODELS, listed_name
 from .inserts import AfterBlock, Block, Insert
+from .parts import PartSampler, video_of
 from .patchers import KEY, attach, attached, held, layers_in
 from .preview import show_clips
 from .sampling import model_sampling_for
@@ -171,16 +172,24 @@ def _begin_call(executor, x: Tensor, t: Tensor, c_concat=None, c_crossattn=None,
     num_frames = len(x) // len(options.get("cond_or_uncond", [0]))
     for network in networks_on(model):
         _check_frames(num_frames, network.config.max_frames, window_of(options))
-    sigma = t.max().item() if any(entry.controls for entry in applied) else 0.0
-    acting = [entry for entry in applied
-              if all(control.acts_at(sigma, base.model_sampling) for control in entry.controls)]
+    sigmas = _noise_of(t[:num_frames], applied, window_of(options))
+    shares = [(entry, acting_in(entry.controls, sigmas, base.model_sampling)) for entry in applied]
+    acting = [entry for entry, share in shares if any(share)]
     networks = [attached(model, entry.network) for entry in acting]
-    strengths = [strength_in(x, entry.strength, entry.controls, num_frames, options) for entry in acting]
+    strengths = [strength_in(x, entry.strength, entry.controls, num_frames, options, share)
+                 for entry, share in shares if any(share)]
     inserts = [entry.insert.sites(base, x, num_frames, options) if entry.insert else {} for entry in acting]
     scales = [entry.scales(x, num_frames, options) for entry in acting]
     bare = bare_blocks(base.diffusion_model) if acting else frozenset()
     options[UNetCall] = UNetCall(num_frames, sites_of(networks, strengths, inserts, scales), bare)
     return executor(x, t, c_concat, c_crossattn, control, options, **conds)
+
+
+def _noise_of(t: Tensor, applied: tuple[Applied, ...], window: Window | None) -> list[float]:
+    """Return the noise levels in a call, where a control asks for them: one, or one for each frame."""
+    if not any(entry.controls for entry in applied):
+        return [0.0]
+    return t.tolist() if window is not None and window.rolling else [t.max().item()]
 
 
 def run_options(network: MotionModule, unet: UNetModel, num_frames: int) -> dict:
@@ -234,10 +243,14 @@ def _begin_sampling(executor, noise: Tensor, latent_image: Tensor, sampler, sigm
     guider = executor.class_obj
     # The guider works on a copy of the options that ends with the run.
     options = guider.model_options["transformer_options"]
-    check_run(guider, noise.shape, noise_mask)
+    video = video_of(sampler, noise.shape)
+    if isinstance(sampler, PartSampler):
+        sampler.check(guider, sigmas)
+        options[PartSampler] = sampler
+    check_run(guider, video, noise_mask)
     for entry in applied_to(guider.model_patcher):
-        entry.check(noise.shape)
-    options[Video] = Video(noise.shape)
+        entry.check(video)
+    options[Video] = Video(video)
     return executor(noise, latent_image, sampler, sigmas, noise_mask, *args, **kwargs)
 
 
@@ -247,8 +260,12 @@ def _announce_memory(executor, model: ModelPatcher, noise_shape, conds, *args, *
     The width is changed, not the batch: context windows cut the batch to one window's after us.
     """
     check_first(model, applied_to)
+    model_options = kwargs.get("model_options") or {}
+    sampler = model_options.get("transformer_options", {}).get(PartSampler)
+    if sampler is not None:
+        noise_shape = [min(noise_shape[0], sampler.frames_per_call), *noise_shape[1:]]
     num_frames, height, width = noise_shape[0], noise_shape[-2], noise_shape[-1]
-    handler = (kwargs.get("model_options") or {}).get("context_handler")
+    handler = model_options.get("context_handler")
     if handler is not None:
         num_frames = min(num_frames, handler.context_length)
     item_size = comfy.model_management.dtype_size(model.model_dtype())

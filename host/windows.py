@@ -15,6 +15,9 @@ from comfy.controlnet import ControlBase
 from comfy.model_base import BaseModel
 from torch import Tensor
 
+from .frame_noise import in_their_ranges, is_computed_by_host
+from .parts import Part
+
 MADE_FROM_HINTS = ("cond_hint", "control_input")
 """What a control keeps of the hints that it was called with, where it has such an attribute."""
 
@@ -30,6 +33,8 @@ class Window:
     """In the order of the batch, counted from 0: a loop's windows go on from the last frame to the first."""
     total_frames: int
     """Frames of the whole video."""
+    rolling: bool = False
+    """Whether its frames are at different noise, and each moves forward in it from call to call."""
 
 
 def window_of(options: dict) -> Window | None:
@@ -40,7 +45,7 @@ def window_of(options: dict) -> Window | None:
     # The host's causal fix puts the frame before the window in front of it.
     before = getattr(window, "causal_anchor_index", None)
     anchor = () if before is None or before < 0 else (before,)
-    return Window((*anchor, *window.index_list), window.total_frames)
+    return Window((*anchor, *window.index_list), window.total_frames, isinstance(window, Part))
 
 
 def frames_of_clip(total_frames: int, num_frames: int, options: dict) -> tuple[int, ...] | None:
@@ -67,7 +72,10 @@ def in_window(executor, base: BaseModel, conds: list[list[dict] | None], x: Tens
     options = options | {"ad_params": {
         "sub_idxs": list(window.frames), "full_length": window.total_frames, "context_length": len(window.frames)}}
     conds = [cond and [_masked_in(window, entry) for entry in cond] for cond in conds]
-    with _hints_of(window, list(controls_of(conds))):
+    controls = list(controls_of(conds))
+    if window.rolling:
+        conds = in_their_ranges(conds, timestep)
+    with _hints_of(window, controls):
         return executor(base, conds, x, timestep, model_options | {"transformer_options": options})
 
 
@@ -80,7 +88,7 @@ def check_hints(conds: dict[str, list[dict]], total_frames: int) -> None:
     for control in controls_of(conds.values()):
         count = _count(control)
         # Controls that compute by themselves may have their own idea of it: SparseCtrl has hints for a few frames.
-        if _is_computed_by_host(control) and 1 < count < total_frames:
+        if is_computed_by_host(control) and 1 < count < total_frames:
             raise ValueError(f"the video has {total_frames} frames, but a ControlNet or T2I-Adapter was given {count} "
                              "images. Give it one image for the whole video, or at least one for each frame; of more, "
                              "the first ones are used")
@@ -107,13 +115,6 @@ def _masked_in(window: Window, entry: dict) -> dict:
     if mask is None or len(mask) <= window.total_frames:
         return entry
     return entry | {"mask": mask[list(window.frames)]}
-
-
-def _is_computed_by_host(control: ControlBase) -> bool:
-    """Say whether the host's own code spreads a control's hints over the frames; a class of another pack may leave that
-    to it, and an object may have a method of its own.
-    """
-    return control.get_control.__module__ == ControlBase.__module__
 
 
 def _cuts_by_itself(control: ControlBase) -> bool:

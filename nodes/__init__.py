@@ -14,6 +14,7 @@ from .long_video import LongVideo
 from .motion import ApplyMotionModule, LoadMotionModule
 from .motion_lora import LoadMotionLoRA
 from .prompts import PromptSchedule
+from .rolling import RecordVideo, RollingSampler
 from .sampling import Sampler, Scheduler
 from .spatial_lora import LoadSpatialLoRA
 from .sprites import SpriteSheet, SubjectMask
@@ -21,9 +22,9 @@ from .text_to_video import TextToVideo
 from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, SaveMotionModule
 
 NODES = [
-    LoadMotionModule, TextToVideo, ImageToVideo, ApplyMotionModule, LongVideo, Scheduler, Sampler, LoadDemoModel,
-    LoadMotionLoRA, MotionControl, AttentionScale, ControlNetStrength, FrameValues, PromptSchedule, MatchColour,
-    SubjectMask, SpriteSheet,
+    LoadMotionModule, TextToVideo, ImageToVideo, ApplyMotionModule, LongVideo, Scheduler, Sampler, RollingSampler,
+    RecordVideo, LoadDemoModel, LoadMotionLoRA, MotionControl, AttentionScale, ControlNetStrength, FrameValues,
+    PromptSchedule, MatchColour, SubjectMask, SpriteSheet,
     DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, AdaptControlNet, SaveMotionModule, SaveControlNet,
     LoadSpatialLoRA,
 ]

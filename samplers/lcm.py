@@ -38,7 +38,7 @@ def sample_lcm(
     Raises:
         ValueError: gamma is not within 0 and 1.
     """
-    kept, fresh = _shares(gamma, x)
+    check_gamma(gamma)
     noise_sampler = noise_sampler or (lambda sigma, sigma_next: torch.randn_like(x))
     for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         x0 = model(x, sigma.expand(len(x)), **(extra_args or {}))
@@ -46,15 +46,29 @@ def sample_lcm(
             callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": sigma, "denoised": x0})
         if sigma_next == 0:
             return x0
-        eps = (x - x0) / sigma
-        x = x0 + sigma_next * (kept * eps + fresh * noise_sampler(sigma, sigma_next))
+        x = renoised(x, x0, sigma, sigma_next, gamma, noise_sampler(sigma, sigma_next))
     return x
+
+
+def check_gamma(gamma: float | Tensor) -> None:
+    """Raise a ValueError where gamma is not within 0 and 1."""
+    if not (gamma.ge(0) & gamma.le(1)).all() if isinstance(gamma, Tensor) else not 0 <= gamma <= 1:
+        raise ValueError(f"gamma is {gamma}; expected 0 (deterministic) to 1 (all noise fresh)")
+
+
+def renoised(x: Tensor, x0: Tensor, sigma: Tensor, sigma_next: Tensor, gamma: float | Tensor, noise: Tensor) -> Tensor:
+    """Return a clean latent `x0` at the next noise level, with the share `gamma` of fresh noise.
+
+    Args:
+        x: The latent that `x0` was predicted from, at the noise level `sigma`.
+    """
+    kept, fresh = _shares(gamma, x)
+    eps = (x - x0) / sigma
+    return x0 + sigma_next * (kept * eps + fresh * noise)
 
 
 def _shares(gamma: float | Tensor, x: Tensor) -> tuple[float | Tensor, float | Tensor]:
     """Return the factors on the noise that the network predicts and on fresh noise, whose squares add up to 1."""
-    if not (gamma.ge(0) & gamma.le(1)).all() if isinstance(gamma, Tensor) else not 0 <= gamma <= 1:
-        raise ValueError(f"gamma is {gamma}; expected 0 (deterministic) to 1 (all noise fresh)")
     if isinstance(gamma, Tensor):
         return (1 - gamma.double()**2).sqrt().to(x), gamma.to(x)
     return math.sqrt(1 - gamma**2), gamma

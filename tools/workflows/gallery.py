@@ -56,7 +56,7 @@ def run(client: ComfyClient, prompt: dict, seed: int | None, show_progress: tqdm
     videos = [entry for entry in saved_files(client.run(prompt, on_progress=show))
               if Path(entry["filename"]).suffix in (".mp4", ".webm")]
     if not videos:
-        if any(node["class_type"] == "SaveVideo" for node in prompt.values()):
+        if any(node["class_type"] in ("SaveVideo", "AnimateLCM_RecordVideo") for node in prompt.values()):
             raise RunError("the workflow saved no video")
         return None
     folder = Path(tempfile.mkdtemp())
