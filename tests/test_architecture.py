@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "tools": set(),
     "tools/hosts": {"client"},
     "tools/benchmarks": BELOW_TOOLS,
-    "tools/workflows": {*BELOW_TOOLS, "tools/hosts", "tools/benchmarks"},
+    "tools/workflows": {*BELOW_TOOLS, "tools/hosts", "tools/benchmarks", "nodes"},
     "tools/demo": BELOW_TOOLS,
     "tools/evaluation": {*BELOW_TOOLS, "tools/demo"},
     "__init__.py": {"host", "nodes"},

@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCALES, PAGES = ROOT / "locales", ROOT / "web" / "docs"
-LANGUAGES = {"zh": "中文", "ja": "日本語", "ko": "한국어", "fr": "Français", "de": "Deutsch"}
+LANGUAGES = {"zh": "中文", "ja": "日本語", "ko": "한국어", "fr": "Français"}
 """Translations that are complete."""
 FILES = ("nodeDefs.json", "settings.json")
 
