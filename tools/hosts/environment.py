@@ -180,7 +180,7 @@ def _pip(python: Path, arguments: list[str]) -> None:
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
     # pip lists every package that is there already; only what it does is of interest.
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace") as pip:
-        for line in pip.stdout:
+        for line in pip.stdout or ():
             if line.startswith("Installing collected packages"):
                 print(f"  unpacking {line.count(',') + 1} packages, a minute or two without further news", flush=True)
             elif line.startswith(("Downloading", "  Downloading", "Successfully", "ERROR")):

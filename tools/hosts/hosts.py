@@ -140,7 +140,9 @@ def unpack(archive: Path, sha256: str, target: Path) -> None:
                 continue
             path = partial.joinpath(*parts[3:])
             path.parent.mkdir(parents=True, exist_ok=True)
-            with members.extractfile(member) as source, path.open("wb") as copy:
+            source = members.extractfile(member)
+            assert source is not None, "a plain file has contents"
+            with source, path.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
     os.replace(partial, target)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
@@ -49,7 +50,7 @@ def _holder(file: IO[bytes]) -> str:
 
 def _try(file: IO[bytes]) -> bool:
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             file.seek(FAR)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
@@ -62,7 +63,7 @@ def _try(file: IO[bytes]) -> bool:
 
 
 def _release(file: IO[bytes]) -> None:
-    if os.name == "nt":
+    if sys.platform == "win32":
         file.seek(FAR)
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
     else:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -144,8 +145,8 @@ class Server:
         started = time.monotonic()
         while (waited := time.monotonic() - started) < limit:
             self._on_wait(waited)
-            if self._process.poll() is not None:
-                raise ServerError(f"ComfyUI stopped while starting (exit status {self._process.returncode}). "
+            if self._process is None or self._process.poll() is not None:
+                raise ServerError(f"ComfyUI stopped while starting (exit status {self._process and self._process.returncode}). "
                                   f"The end of {self.log}:\n{self.log_tail()}")
             if is_ready(self.url):
                 return
@@ -161,11 +162,12 @@ class Server:
 
 def start(command: list[str], log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
     """Start a server in a process group of its own, so that Ctrl-C reaches only this program, which then stops it."""
-    own_group = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt"
-                 else {"start_new_session": True})
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP
     variables = dict(os.environ, PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log and subprocess.STDOUT,
-                            env=variables, **own_group)
+                            env=variables, creationflags=flags, start_new_session=not flags)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -55,7 +55,7 @@ class Run:
 
     def output(self) -> str:
         """Return what a run behind has printed."""
-        return self._log.read_text(encoding="utf-8", errors="replace")
+        return "" if self._log is None else self._log.read_text(encoding="utf-8", errors="replace")
 
     def outcome(self) -> Outcome:
         """Return what it came to, when it is over."""

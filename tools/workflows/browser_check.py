@@ -23,13 +23,11 @@ from ...client.api import ComfyClient
 from ..hosts.environment import output_path
 from ..hosts.hosts import version_of
 from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
-from .editor import find_browser, open_editor, open_workflow, press_run
+from .editor import FLAGS, find_browser, open_editor, open_workflow, press_run
 from .user_checks import check_all
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "example_workflows"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
 INPUTS = EXAMPLES / "input"
 OWN_MARK = "animatelcm"
 ELSEWHERE = re.compile(r"https?://(?!127\.0\.0\.1)\S+")

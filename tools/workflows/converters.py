@@ -29,7 +29,7 @@ from ...client.sources import NOTES, REROUTE
 from ...client.workflow import WorkflowError, to_prompt
 from ..hosts.hosts import version_of
 from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
-from .browser_check import FLAGS, LIMIT_MS, find_browser
+from .editor import FLAGS, LIMIT_MS, find_browser
 from .stock_templates import digest_of, digest_of_prompt, installed
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,6 +14,8 @@ from ...client.api import ComfyClient, RunError
 from ...client.workflow import load, to_prompt
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
 LIMIT_MS = 300_000
 
 

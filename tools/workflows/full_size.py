@@ -153,7 +153,7 @@ def read_video(data: bytes) -> Tensor:
     """Return the frames of an mp4, f h w 3."""
     import av
 
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), mode="r") as container:
         return torch.stack([torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)])
 
 

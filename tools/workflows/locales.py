@@ -25,8 +25,8 @@ def english() -> dict[str, dict[str, Any]]:
     """Return the English texts by file, as the code has them."""
     from ...nodes import NODES
 
-    return {"nodeDefs.json": {node.define_schema().node_id: texts_of(node.define_schema()) for node in NODES},
-            "settings.json": settings()}
+    schemas: list[Any] = [node.define_schema() for node in NODES]  # type: ignore[attr-defined]
+    return {"nodeDefs.json": {schema.node_id: texts_of(schema) for schema in schemas}, "settings.json": settings()}
 
 
 def texts_of(schema: Any) -> dict[str, Any]:

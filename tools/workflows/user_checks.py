@@ -108,7 +108,7 @@ def check_preview(page: Page, client: ComfyClient, pictures: Path) -> None:
 
 def check_queue(page: Page, client: ComfyClient, pictures: Path) -> None:
     """Of several runs that wait, each one's previews name it and its sampler."""
-    runs = []
+    runs: list[str] = []
     for seed in (101, 102):
         put_graph(page, _demo(seed))
         if not runs:
