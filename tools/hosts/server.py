@@ -145,8 +145,9 @@ class Server:
         started = time.monotonic()
         while (waited := time.monotonic() - started) < limit:
             self._on_wait(waited)
-            if self._process is None or self._process.poll() is not None:
-                raise ServerError(f"ComfyUI stopped while starting (exit status {self._process and self._process.returncode}). "
+            status = self._process and self._process.poll()
+            if status is not None:
+                raise ServerError(f"ComfyUI stopped while starting (exit status {status}). "
                                   f"The end of {self.log}:\n{self.log_tail()}")
             if is_ready(self.url):
                 return
