@@ -16,7 +16,8 @@ def _level_input(number: int) -> io.Float.Input:
     return io.Float.Input(
         LEVELS[number], default=1.0, min=0.0, max=10.0, step=0.05, advanced=True,
         tooltip="Factor on what the reference image adds at this level of the UNet, 0 to 10, without unit; 1 is as "
-                f"trained. Level {number + 1} of {len(LEVELS)} works at 1/{2**number} of the latent's width.")
+                f"trained. Level {number + 1} of {len(LEVELS)} works at "
+                + (f"1/{2**number} of the latent's width." if number else "the latent's full width."))
 
 
 class ImageToVideo(io.ComfyNode):

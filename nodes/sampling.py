@@ -65,7 +65,7 @@ class Sampler(io.ComfyNode):
                 io.String.Input(
                     "stochasticity_curve", multiline=True, default="", optional=True,
                     tooltip="Factor on stochasticity for key frames, as FRAME: NUMBER, from 0 to 1 without unit, such "
-                            "as 0: 1, 15: 0; between them it changes evenly. Empty is recommended: 1 at all."),
+                            "as 0: 1, 15: 0; between them it changes evenly. Empty is recommended: 1 everywhere."),
                 values_input("stochasticity_values", "In place of the curve, factor on stochasticity, 0 to 1"),
             ],
             outputs=[io.Sampler.Output(tooltip="For SamplerCustom or SamplerCustomAdvanced.")],
