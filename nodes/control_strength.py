@@ -25,7 +25,7 @@ class ControlNetStrength(io.ComfyNode):
                 io.String.Input(
                     "strength_curve", multiline=True, default="",
                     tooltip="Factor on the strength of Apply ControlNet for key frames, as FRAME: NUMBER, from 0 to 10 "
-                            "without unit, such as 0: 1, 100%: 0; between them it changes evenly. Empty: 1 everywhere."),
+                            "without unit, such as 0: 1, 100%: 0; changing evenly between them. Empty: 1 everywhere."),
                 values_input("strength_values", "In place of strength_curve, factor on that strength, 0 to 10"),
             ],
             outputs=[io.ControlNet.Output(tooltip="For Apply ControlNet, whose strength is multiplied.")],

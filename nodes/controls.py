@@ -36,7 +36,7 @@ class MotionControl(io.ComfyNode):
                 io.String.Input(
                     "strength_curve", multiline=True, default="",
                     tooltip="Factor on motion_strength for key frames, as FRAME: NUMBER, from 0 to 10 without unit, "
-                            "such as 0: 1, 15: 0.5; between them it changes evenly. Empty is recommended: 1 everywhere."),
+                            "such as 0: 1, 15: 0.5, changing evenly between them. Empty is recommended: 1 everywhere."),
                 io.Mask.Input(
                     "mask", optional=True,
                     tooltip="Factor on motion_strength for each place, 0 to 1: one mask for all frames, or one for "
