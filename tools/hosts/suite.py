@@ -15,6 +15,8 @@ from pathlib import Path
 from .server import Host, stop
 
 OTHER_HOSTS = ("0.27.0", "0.24.1")
+BEHIND = ("tests/server", "tests/tools", "tests/client")
+"""About a third of the suite, which runs on the second core before the other hosts do."""
 CHOSEN = ("tests/server/test_run.py", "tests/nodes", "tests/host", "--ignore=tests/host/training")
 """What other hosts than the reference are tested with: what they decide about, in the time that the whole suite takes.
 Of the training, which has a UNet of its own, that are the nodes."""
@@ -34,9 +36,10 @@ class Run:
     """A run of pytest with a host, in front of the user or behind, then on one thread and with its output in a file."""
 
     def __init__(self, host: Host, root: Path, words: Sequence[str], folder: Path, behind: bool) -> None:
-        self.host = host
-        self._report = folder / f"{host.version}.xml"
-        self._log = folder / f"{host.version}.txt" if behind else None
+        self.title = f"ComfyUI {host.version}, {' '.join(words)}"
+        number = len(list(folder.iterdir()))
+        self._report = folder / f"{host.version}-{number}.xml"
+        self._log = folder / f"{host.version}-{number}.txt" if behind else None
         # Threads that wait for one another on a busy core take many times as long: each run keeps to cores of its own.
         threads = 1 if behind else max(1, (os.cpu_count() or 1) - 1)
         variables = dict(os.environ, COMFYUI_PATH=str(host.path), OMP_NUM_THREADS=str(threads))
@@ -79,26 +82,28 @@ def count(report: Path) -> Counter[str]:
 def run_on_all(hosts: Sequence[Host], root: Path) -> int:
     """Run the whole suite on the first host and what is chosen on the others; return the worst exit status.
 
-    The others run behind the first one, one at a time: most tests keep one core busy, and two are usual. Their output
-    follows, and then one line for all in pytest's words.
+    Most tests keep one core busy, and two are usual: a part of the suite and the other hosts run behind the rest, one
+    at a time. Their output follows, and then one line for all in pytest's words.
     """
     started = time.monotonic()
     first, *others = hosts
+    planned = [(first, BEHIND), *((host, CHOSEN) for host in others)]
     with tempfile.TemporaryDirectory() as folder:
-        print(f"ComfyUI {first.version}, all tests; meanwhile some on {', '.join(host.version for host in others)}",
-              flush=True)
-        front = Run(first, root, (), Path(folder), behind=False)
+        print(f"ComfyUI {first.version}, all tests, of which {' '.join(BEHIND)} run behind, where some follow on "
+              f"{', '.join(host.version for host in others)}", flush=True)
+        front = Run(first, root, [f"--ignore={part}" for part in BEHIND], Path(folder), behind=False)
         behind: list[Run] = []
         try:
-            while not (front.is_over() and len(behind) == len(others) and all(run.is_over() for run in behind)):
-                if len(behind) < len(others) and all(run.is_over() for run in behind):
-                    behind.append(Run(others[len(behind)], root, CHOSEN, Path(folder), behind=True))
+            while not (front.is_over() and len(behind) == len(planned) and all(run.is_over() for run in behind)):
+                if len(behind) < len(planned) and all(run.is_over() for run in behind):
+                    host, words = planned[len(behind)]
+                    behind.append(Run(host, root, words, Path(folder), behind=True))
                 time.sleep(0.2)
         finally:
             for run in (front, *behind):
                 run.stop()
         for run in behind:
-            print(f"\nComfyUI {run.host.version}, {' '.join(CHOSEN)}\n{run.output().rstrip()}", flush=True)
+            print(f"\n{run.title}\n{run.output().rstrip()}", flush=True)
         outcomes = [run.outcome() for run in (front, *behind)]
     print(closing_line(outcomes, time.monotonic() - started), flush=True)
     return max(outcome.status for outcome in outcomes)
