@@ -37,9 +37,9 @@ class Run:
 
     def __init__(self, host: Host, root: Path, words: Sequence[str], folder: Path, behind: bool) -> None:
         self.title = f"ComfyUI {host.version}, {' '.join(words)}"
-        number = len(list(folder.iterdir()))
-        self._report = folder / f"{host.version}-{number}.xml"
-        self._log = folder / f"{host.version}-{number}.txt" if behind else None
+        name = f"{host.version}-{'behind' if behind else 'front'}"
+        self._report = folder / f"{name}.xml"
+        self._log = folder / f"{name}.txt" if behind else None
         # Threads that wait for one another on a busy core take many times as long: each run keeps to cores of its own.
         threads = 1 if behind else max(1, (os.cpu_count() or 1) - 1)
         variables = dict(os.environ, COMFYUI_PATH=str(host.path), OMP_NUM_THREADS=str(threads))
@@ -105,13 +105,13 @@ def run_on_all(hosts: Sequence[Host], root: Path) -> int:
         for run in behind:
             print(f"\n{run.title}\n{run.output().rstrip()}", flush=True)
         outcomes = [run.outcome() for run in (front, *behind)]
-    print(closing_line(outcomes, time.monotonic() - started), flush=True)
+    print(closing_line(outcomes, len(hosts), time.monotonic() - started), flush=True)
     return max(outcome.status for outcome in outcomes)
 
 
-def closing_line(outcomes: Sequence[Outcome], seconds: float) -> str:
+def closing_line(outcomes: Sequence[Outcome], hosts: int, seconds: float) -> str:
     """Return a line like pytest's last one, for several runs together."""
     total: Counter[str] = sum((outcome.counts for outcome in outcomes), Counter())
     parts = [f"{total[kind]} {kind}" for kind in ("failed", "passed", "skipped", "errors") if total[kind]]
     parts = ["1 error" if part == "1 errors" else part for part in parts]
-    return f"{' ' + ', '.join(parts or ['no tests ran'])} in {seconds:.2f}s on {len(outcomes)} hosts ".center(80, "=")
+    return f"{' ' + ', '.join(parts or ['no tests ran'])} in {seconds:.2f}s on {hosts} hosts ".center(80, "=")

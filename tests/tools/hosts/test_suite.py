@@ -35,10 +35,12 @@ def test_error(broken):
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with tests of its own, of which other hosts get one file."""
     (tmp_path / "test_good.py").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "test_behind.py").write_text("def test_behind():\n    pass\n", encoding="utf-8")
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_mixed.py").write_text(MIXED, encoding="utf-8")
-    (tmp_path / "pytest.ini").write_text("[pytest]\ntestpaths = test_good.py\naddopts = -p no:cacheprovider\n",
-                                         encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\ntestpaths = test_good.py test_behind.py\naddopts = -p no:cacheprovider\n", encoding="utf-8")
+    monkeypatch.setattr(suite, "BEHIND", ("test_behind.py",))
     monkeypatch.setattr(suite, "CHOSEN", ("tests",))
     return tmp_path
 
@@ -51,10 +53,11 @@ def test_all_hosts_are_run_and_summed_up(project: Path, capfd: pytest.CaptureFix
     assert suite.run_on_all([host("first"), host("second")], project) == 1
     lines = capfd.readouterr().out.splitlines()
     assert "2 passed" in next(line for line in lines if " in " in line and "=" in line)
-    assert " 1 failed, 3 passed, 1 skipped, 1 error in " in lines[-1]
+    assert " 1 failed, 4 passed, 1 skipped, 1 error in " in lines[-1]
     assert lines[-1].strip("=").endswith("s on 2 hosts ")
     assert [line for line in lines if line.startswith("ComfyUI")] == [
-        "ComfyUI first, all tests; meanwhile some on second", "ComfyUI second, tests"]
+        "ComfyUI first, all tests, of which test_behind.py run behind, where some follow on second",
+        "ComfyUI first, test_behind.py", "ComfyUI second, tests"]
     # Those of the second are shown whole, with pytest's own closing line.
     assert any("1 failed, 1 passed, 1 skipped, 1 error in" in line for line in lines[:-1])
 
@@ -89,13 +92,13 @@ def test_only_the_bare_command_runs_on_all_hosts(words: tuple[str, ...], printed
 
 def test_hosts_without_a_failure(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert suite.run_on_all([host("first")], project) == 0
-    assert " 2 passed in " in capfd.readouterr().out.splitlines()[-1]
+    assert " 3 passed in " in capfd.readouterr().out.splitlines()[-1]
 
 
 def test_a_run_that_dies_counts_as_an_error(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (project / "tests" / "test_mixed.py").write_text("import os\nos.kill(os.getpid(), 9)\n", encoding="utf-8")
     assert suite.run_on_all([host("first"), host("second")], project) == 137
-    assert " 2 passed, 1 error in " in capfd.readouterr().out.splitlines()[-1]
+    assert " 3 passed, 1 error in " in capfd.readouterr().out.splitlines()[-1]
 
 
 def test_nothing_runs_on_when_it_is_stopped(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +112,7 @@ def test_nothing_runs_on_when_it_is_stopped(project: Path, monkeypatch: pytest.M
             runs.append(self)
 
         def is_over(self) -> bool:
-            if len(runs) == 2:
+            if len(runs) == 3:
                 raise SystemExit(143)
             return super().is_over()
 
@@ -120,6 +123,6 @@ def test_nothing_runs_on_when_it_is_stopped(project: Path, monkeypatch: pytest.M
 
 
 def test_the_chosen_tests_exist_on_pinned_hosts() -> None:
-    assert all((ROOT / word.removeprefix("--ignore=")).exists() for word in suite.CHOSEN)
+    assert all((ROOT / word.removeprefix("--ignore=")).exists() for word in (*suite.CHOSEN, *suite.BEHIND))
     assert REFERENCE not in suite.OTHER_HOSTS
     assert set(suite.OTHER_HOSTS) <= set(RELEASES)
