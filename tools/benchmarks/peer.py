@@ -4,7 +4,7 @@
 
 Both get the same stand-in motion file and the same noise. The last column is how far a step's result is from ours,
 relative RMS; in the row of the plain network it is what no motion module at all would give. The other pack changes
-functions of ComfyUI's in its process, so this runs in one of its own.
+functions of ComfyUI's in its process, so this runs in one of its own, and it knows no other size than the real one.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .bench import CHANNELS, PRECISIONS, UNET_CONFIG, build_model
+from .bench import PRECISIONS, UNET_CONFIG, build_model
 from .rows import Table, peak_gib, step_cells
 from .standins import motion_shapes, values
 
 CFGS = (1.0, 1.5)
 
 
-def write_motion_file(models: Path, channels: int) -> Path:
+def write_motion_file(models: Path) -> Path:
     """Write a stand-in motion file into the folder where both packs look."""
-    shapes = motion_shapes(channels=tuple(channels * factor for factor in UNET_CONFIG["channel_mult"]))
     path = models / "animatediff_models" / "stand-in.safetensors"
     path.parent.mkdir(parents=True)
-    save_file(dict(values(shapes, 3)), path, {"format": "pt"})
+    save_file(dict(values(motion_shapes(), 3)), path, {"format": "pt"})
     return path
 
 
@@ -70,14 +69,14 @@ def relative_rms(value: Tensor, reference: Tensor) -> float:
 
 def measure(peer: Path, models: Path, size: argparse.Namespace) -> bool:
     """Print the rows; return whether all could be measured."""
-    file = write_motion_file(models, size.channels)
+    file = write_motion_file(models)
     # Before ComfyUI reads where its folders are: the pack makes folders among the models.
     from comfy.cli_args import args
 
     args.base_directory = str(models.parent)
     from ...host.motion import apply_motion, load_motion
 
-    plain = build_model(size.channels, PRECISIONS[size.precision])
+    plain = build_model(dtype=PRECISIONS[size.precision])
     moving = apply_motion(plain, load_motion(file), 1.0, None)
     networks = {"plain": plain, "module": moving, "other pack": with_peer(plain, load_pack(peer), file.name)}
     table = Table(f"Beside {peer.resolve().name}", "network", "frames", "cfg", "step, s", "over plain", "peak, GiB",
@@ -100,7 +99,6 @@ def main() -> None:
     parser.add_argument("peer", type=Path, help="a folder of ComfyUI-AnimateDiff-Evolved")
     parser.add_argument("--pixels", type=int, default=512)
     parser.add_argument("--frames", type=int, nargs="+", default=[16])
-    parser.add_argument("--channels", type=int, default=CHANNELS)
     parser.add_argument("--precision", choices=PRECISIONS, default="fp16")
     parser.add_argument("--runs", type=int, default=7)
     chosen = parser.parse_args()

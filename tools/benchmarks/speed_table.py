@@ -6,9 +6,9 @@
     python dev.py bench --table --pixels 64 --channels 32 --frames 16 --runs 1
 
 Every row is printed as soon as it is measured, what is most wanted first; docs/speed.md says how to read them.
-Sections: `steps` (a step with and without the motion module), `kernels` (attention at the sites' own shapes), `run` (where the
-time of a whole run goes), `compiled` (a step under ComfyUI's TorchCompileModel), `peer` (a step with another pack's
-motion module). Exits with 1 where a row could not be measured.
+Sections: `steps` (a step with and without the motion module), `kernels` (attention at the sites' own shapes), `run`
+(where the time of a whole run goes), `compiled` (a step under ComfyUI's TorchCompileModel), `peer` (a step with another
+pack's motion module, always of the real size). Exits with 1 where a row could not be measured.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def peer(size: Size) -> bool:
     if size.peer is None:
         print("\nNo other pack beside it: --peer PATH names a folder of ComfyUI-AnimateDiff-Evolved", flush=True)
         return True
-    options = {"--pixels": size.pixels, "--precision": size.precision, "--channels": size.channels, "--runs": size.runs}
+    options = {"--pixels": size.pixels, "--precision": size.precision, "--runs": size.runs}
     command = [sys.executable, STANDALONE, "tools.benchmarks.peer", size.peer, "--frames", *size.frames]
     command += [word for pair in options.items() for word in pair]
     return subprocess.run([str(word) for word in command]).returncode == 0

@@ -58,13 +58,13 @@ def bare_unet():
                      operations=comfy.ops.disable_weight_init)
 
 
-def motion_shapes(**config) -> Shapes:
-    """Return the tensors of AnimateLCM_sd15_t2v, which has no position tables, or of one of another MotionConfig."""
+def motion_shapes() -> Shapes:
+    """Return the tensors of AnimateLCM_sd15_t2v, which has no position tables."""
     from ...motion.formats import ANIMATEDIFF
     from ...motion.module import MotionConfig, MotionModule
 
     with torch.device("meta"):
-        module = MotionModule(MotionConfig(**config))
+        module = MotionModule(MotionConfig())
     shapes = {}
     for key, tensor in module.state_dict().items():
         names = ANIMATEDIFF.file_keys(key)
