@@ -156,7 +156,8 @@ def test_a_pack_without_the_nodes_is_refused(tmp_path):
 
 def test_the_sections_run_in_order_and_a_missing_row_is_an_exit_status(monkeypatch, capsys):
     ran = []
-    sections = {name: lambda size, name=name: ran.append((name, size)) or name != "run" for name in speed_table.SECTIONS}
+    sections = {name: lambda size, name=name: ran.append((name, size)) or name != "run"
+                for name in speed_table.SECTIONS}
     monkeypatch.setattr(speed_table, "SECTIONS", sections)
     size = Namespace(pixels=128, precision="bf16", runs=3)
     assert speed_table.main(["--frames", "16", "32", "--channels", "64"], size) == 1
