@@ -7,7 +7,7 @@
     python dev.py test PYTEST_ARGUMENT ...             the tests that pytest is told to run, on one host
     python dev.py browser                              open and run the example workflow in headless Chromium
     python dev.py converters                           compare the editor's prompts of its templates with ours
-    python dev.py bench                                the benchmarks
+    python dev.py bench                                the benchmarks; --table: row by row, for a GPU
     python dev.py parity [--full]                      compare whole runs with diffusers, tiny or at full size
     python dev.py parity-image-to-video [--full]       the same for image to video
     python dev.py full-size                            the example workflow with random weights of the real size

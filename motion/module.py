@@ -166,12 +166,15 @@ class TemporalTransformer(nn.Module):
         return torch.add(x, h, alpha=strength).view(frames, channels, height, width)
 
     def _rows_in_parts(self, h: Tensor, scales: FrameScales) -> Tensor:
-        """Run `rows` on few enough rows at a time to keep its widest layer small; overwrites `h` without autograd."""
+        """Run `rows` on few enough at a time to keep its widest layer small; may overwrite `h` without autograd."""
         _, frames, channels = h.shape
         size = rows_at_once(frames, channels, h.element_size(), h.device.type)
+        if len(h) <= size:
+            return self.rows(h, scales)
         parts = h.split(size)
         both = zip(parts, scales.split(size, len(parts)), strict=True)
-        if torch.is_grad_enabled():
+        # Compiled, the parts' last products write where they are joined, and a copy would be one pass more.
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return torch.cat([self.rows(part, of_part) for part, of_part in both])
         for part, of_part in both:
             part.copy_(self.rows(part, of_part))

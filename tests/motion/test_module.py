@@ -3,9 +3,11 @@
 import pytest
 import torch
 from animatelcm.motion import module
+from animatelcm.motion.frame_scales import FrameScales
 from animatelcm.motion.module import MotionConfig, MotionModule, TemporalTransformer, sinusoid
 from animatelcm.tests.support import motion_module, randomise
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 CHANNELS, HEADS, FRAMES = 32, 4, 6
 
@@ -17,6 +19,21 @@ def site(seed=0, dtype=torch.float32):
 def clips(count=1, seed=0, dtype=torch.float32):
     """Features of `count` clips, (b f) c h w."""
     return torch.randn(count * FRAMES, CHANNELS, 3, 2, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+class Calls(TorchDispatchMode):
+    """Lists what is called as (name, numbers in the result); single tensors only."""
+
+    def __enter__(self):
+        self.made = []
+        super().__enter__()
+        return self.made
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **kwargs or {})
+        if isinstance(result, torch.Tensor):
+            self.made.append((function.name(), result.numel()))
+        return result
 
 
 def without_positions(transformer):
@@ -169,6 +186,29 @@ def test_rows_in_small_parts_are_the_same_rows(mode, monkeypatch):
         whole = transformer(x, FRAMES)
         monkeypatch.setattr(module, "rows_at_once", lambda *shape: 5)
         torch.testing.assert_close(transformer(x, FRAMES), whole)
+
+
+@torch.no_grad()
+def test_rows_in_one_part_are_not_copied():
+    """But once, on the way in: a copy reads and writes all features of a site."""
+    transformer, x = site(), clips(2)
+    with Calls() as calls:
+        transformer(x, FRAMES)
+    whole = [name for name, size in calls if name in ("aten::clone", "aten::copy_", "aten::cat") and size == x.numel()]
+    assert whole == ["aten::clone"]
+
+
+def test_a_compiled_site_is_one_graph(monkeypatch):
+    """Whole, in parts, and with what changes from frame to frame; `fullgraph` refuses a break."""
+    transformer, x = site(), clips(2)
+    factors = torch.linspace(0.5, 1.5, FRAMES).view(FRAMES, 1, 1, 1)
+    for rows, strength, scales in ((1000, 1.0, FrameScales()), (5, factors, FrameScales(factors))):
+        monkeypatch.setattr(module, "rows_at_once", lambda *shape, rows=rows: rows)
+        torch._dynamo.reset()
+        compiled = torch.compile(transformer, backend="eager", fullgraph=True)
+        with torch.inference_mode():
+            torch.testing.assert_close(
+                compiled(x, FRAMES, strength, scales), transformer(x, FRAMES, strength, scales))
 
 
 def test_rows_run_together_within_bounds():

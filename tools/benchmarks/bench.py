@@ -2,6 +2,7 @@
 
     python dev.py bench
     python dev.py bench --pixels 512 --precision fp16
+    python dev.py bench --pixels 512 --precision fp16 --table      row by row, for a GPU: see speed_table
 
 The last line is one JSON object: the size and precision, `step_ratio_cfg1` and `step_ratio_cfg1_5` (time of a denoising
 step with the motion module over one without), `flop_ratio` (the same in counted operations), `import_seconds` (of the
@@ -66,27 +67,28 @@ def stand_in_motion(channels: int = CHANNELS, dtype: torch.dtype = torch.float32
 
 
 def with_motion(model):
-    """Return a clone of the MODEL with a motion module of its precision."""
+    """Return a clone of the MODEL with a motion module of its size and precision."""
     from ...host.motion import apply_motion
 
-    return apply_motion(model, stand_in_motion(dtype=model.model_dtype()), 1.0, None)
+    channels = model.model.model_config.unet_config["model_channels"]
+    return apply_motion(model, stand_in_motion(channels, model.model_dtype()), 1.0, None)
 
 
-def step(model, cfg: float, pixels: int) -> float:
+def step(model, cfg: float, pixels: int, frames: int = FRAMES) -> float:
     """Run one denoising step as the stock sampler does; return its seconds."""
     import comfy.sample
 
-    latent = torch.zeros(FRAMES, 4, pixels // 8, pixels // 8)
+    latent = torch.zeros(frames, 4, pixels // 8, pixels // 8)
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(0))
     conds = [[[torch.zeros(1, 77, 768), {}]] for _ in range(2)]
     start = time.perf_counter()
     with torch.inference_mode():
         comfy.sample.sample(model, noise, 1, cfg, "euler", "simple", *conds, latent, seed=0, disable_pbar=True)
-        _wait()
+        wait()
     return time.perf_counter() - start
 
 
-def _wait() -> None:
+def wait() -> None:
     """Wait until the device has done what it was given; a CPU has."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
@@ -96,7 +98,7 @@ def _wait() -> None:
         torch.mps.synchronize()
 
 
-def count_flops(model, pixels: int) -> float:
+def count_flops(model, pixels: int, frames: int = FRAMES) -> float:
     """Return the operations of one step's matrix products and convolutions."""
     from ...host import operations
 
@@ -106,14 +108,14 @@ def count_flops(model, pixels: int) -> float:
     # torch counts every linear layer but the oneDNN one of the motion module, which some builds of torch lack.
     mapping = {operations.onednn_linear: linear} if operations.onednn_linear is not None else {}
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
-        step(model, 1.0, pixels)
+        step(model, 1.0, pixels, frames)
     return counter.get_total_flops()
 
 
-def step_pairs(one: tuple, other: tuple, pixels: int, runs: int) -> list[tuple[float, float]]:
+def step_pairs(one: tuple, other: tuple, pixels: int, runs: int, frames: int = FRAMES) -> list[tuple[float, float]]:
     """Return the seconds of alternating steps of the one and the other, each a MODEL and cfg."""
-    step(*one, pixels), step(*other, pixels)
-    return [(step(*one, pixels), step(*other, pixels))
+    step(*one, pixels, frames), step(*other, pixels, frames)
+    return [(step(*one, pixels, frames), step(*other, pixels, frames))
             for _ in tqdm(range(runs), desc=f"steps at cfg {one[1]} and {other[1]}")]
 
 
@@ -175,7 +177,14 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=PIXELS, help="height and width of a frame")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of both networks")
     parser.add_argument("--peak", choices=["bare", "motion"], help="measure one process's peak memory and print it")
-    chosen = parser.parse_args()
+    parser.add_argument("--table", action="store_true", help="measure row by row; --table --help lists its options")
+    chosen, rest = parser.parse_known_args()
+    if chosen.table:
+        from . import speed_table
+
+        sys.exit(speed_table.main(rest, chosen))
+    if rest:
+        parser.error(f"there is no option {' '.join(rest)}")
     pixels, dtype = chosen.pixels, PRECISIONS[chosen.precision]
     if chosen.peak:
         print(own_peak(chosen.peak, pixels, dtype))

@@ -61,7 +61,7 @@ def main() -> None:
     chosen = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not (chosen.folder / "weights" / "codec.safetensors").exists():
-        codec_training.train(chosen.codec_steps, chosen.folder, chosen.seed, device)
+        codec_training.train_autoencoder(chosen.codec_steps, chosen.folder, chosen.seed, device)
     for part in (
         Part("image", image_training.train, image_training.pace_for(device), whole(chosen.images),
              chosen.image_minutes),

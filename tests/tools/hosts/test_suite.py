@@ -34,13 +34,14 @@ def test_error(broken):
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with tests of its own, of which other hosts get one file."""
-    (tmp_path / "test_good.py").write_text(GOOD, encoding="utf-8")
-    (tmp_path / "test_behind.py").write_text("def test_behind():\n    pass\n", encoding="utf-8")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "test_good.py").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "own" / "test_behind.py").write_text("def test_behind():\n    pass\n", encoding="utf-8")
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_mixed.py").write_text(MIXED, encoding="utf-8")
     (tmp_path / "pytest.ini").write_text(
-        "[pytest]\ntestpaths = test_good.py test_behind.py\naddopts = -p no:cacheprovider\n", encoding="utf-8")
-    monkeypatch.setattr(suite, "BEHIND", ("test_behind.py",))
+        "[pytest]\ntestpaths = own\naddopts = -p no:cacheprovider\n", encoding="utf-8")
+    monkeypatch.setattr(suite, "BEHIND", ("own/test_behind.py",))
     monkeypatch.setattr(suite, "CHOSEN", ("tests",))
     return tmp_path
 
@@ -56,8 +57,8 @@ def test_all_hosts_are_run_and_summed_up(project: Path, capfd: pytest.CaptureFix
     assert " 1 failed, 4 passed, 1 skipped, 1 error in " in lines[-1]
     assert lines[-1].strip("=").endswith("s on 2 hosts ")
     assert [line for line in lines if line.startswith("ComfyUI")] == [
-        "ComfyUI first, all tests, of which test_behind.py run behind, where some follow on second",
-        "ComfyUI first, test_behind.py", "ComfyUI second, tests"]
+        "ComfyUI first, all tests, of which own/test_behind.py run behind, where some follow on second",
+        "ComfyUI first, own/test_behind.py", "ComfyUI second, tests"]
     # Those of the second are shown whole, with pytest's own closing line.
     assert any("1 failed, 1 passed, 1 skipped, 1 error in" in line for line in lines[:-1])
 
@@ -102,7 +103,7 @@ def test_a_run_that_dies_counts_as_an_error(project: Path, capfd: pytest.Capture
 
 
 def test_nothing_runs_on_when_it_is_stopped(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in (project / "test_good.py", project / "tests" / "test_mixed.py"):
+    for path in (project / "own" / "test_good.py", project / "tests" / "test_mixed.py"):
         path.write_text("import time\n\ndef test_long():\n    time.sleep(60)\n", encoding="utf-8")
     original, runs = suite.Run, []
 
