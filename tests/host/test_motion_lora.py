@@ -111,7 +111,7 @@ def test_the_node_lists_loads_and_tells(motion, lora_file, monkeypatch):
                         ([str(lora_file.parent), *names], suffixes))
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
     listed = next(entry for entry in LoadMotionLoRA.define_schema().inputs if entry.id == "lora_file").options
-    assert listed == ["AnimateLCM_demo_sway.safetensors", "zoom.safetensors"]
+    assert listed == ["zoom.safetensors", "AnimateLCM_demo_sway.safetensors"]
     for strength in (1.0, -0.25):
         patches = LoadMotionLoRA.execute(motion, "zoom.safetensors", strength).result[0].patcher.patches
         assert {each[0] for of_weight in patches.values() for each in of_weight} == {strength}
