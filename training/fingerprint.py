@@ -23,8 +23,9 @@ METHOD = (
     "training/consistency.py", "training/draws.py", "training/ema.py", "training/latents.py", "training/loop.py",
     "training/lora.py", "training/losses.py", "training/processes.py", "training/seeds.py", "training/solver.py",
     "training/stages.py", "training/trainer.py",
-    "samplers", "motion/frame_scales.py", "motion/module.py", "motion/image_encoder.py", "host/training/control_nets.py",
-    "host/inserts.py", "host/motion.py", "host/sites.py", "host/training/network.py", "host/training/runs.py")
+    "samplers", "motion/frame_scales.py", "motion/module.py", "motion/image_encoder.py",
+    "host/training/control_nets.py", "host/inserts.py", "host/motion.py", "host/sites.py", "host/training/network.py",
+    "host/training/runs.py")
 """The code that decides what a training makes of its settings and data: files, and folders of them."""
 SIZE, BLOCK, THREADS = 16, 1 << 20, 4
 

@@ -20,7 +20,7 @@ BEHIND = ("tests/server", "tests/tools")
 CHOSEN = ("tests/server/test_run.py", "tests/nodes", *(f"tests/host/test_{part}.py" for part in (
     "controls", "folders", "image_to_video", "injection", "parity", "preview", "requirements", "sampling", "two_models",
     "untouched", "windows")))
-"""What other hosts than the reference are tested with: what they decide about, in the time that the whole suite takes."""
+"""What other hosts than the reference are tested with: what they decide about, in the time that the suite takes."""
 
 
 @dataclass(frozen=True)
