@@ -9,7 +9,7 @@ from comfy.controlnet import ControlBase
 from torch import Tensor
 
 from .controls import Factor
-from .windows import INNER
+from .frame_noise import INNER
 
 
 class ControlOverFrames(ControlBase):

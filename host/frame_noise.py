@@ -8,6 +8,9 @@ from __future__ import annotations
 from comfy.controlnet import ControlBase
 from torch import Tensor
 
+INNER = "inner_control"
+"""Names the attribute of a control that holds the one that it runs."""
+
 
 def in_their_ranges(conds: list[list[dict] | None], sigmas: Tensor) -> list[list[dict] | None]:
     """Return conditionings each of which counts for the frames whose noise is in its range alone.
@@ -73,11 +76,10 @@ class ControlByFrame:
 
 
 def _chain(control: ControlBase | None) -> list[ControlBase]:
-    chain = []
-    while control is not None:
-        chain.append(control)
-        control = control.previous_controlnet
-    return chain
+    """Return a control, those that it is chained to, and those that they run."""
+    if control is None:
+        return []
+    return [control, *_chain(getattr(control, INNER, None)), *_chain(control.previous_controlnet)]
 
 
 def is_computed_by_host(control: ControlBase) -> bool:

@@ -15,14 +15,11 @@ from comfy.controlnet import ControlBase
 from comfy.model_base import BaseModel
 from torch import Tensor
 
-from .frame_noise import in_their_ranges, is_computed_by_host
+from .frame_noise import INNER, in_their_ranges, is_computed_by_host
 from .parts import Part
 
 MADE_FROM_HINTS = ("cond_hint", "control_input")
 """What a control keeps of the hints that it was called with, where it has such an attribute."""
-
-INNER = "inner_control"
-"""Names the attribute of a control that holds the one that it runs."""
 
 
 @dataclass(frozen=True)

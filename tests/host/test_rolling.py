@@ -5,6 +5,8 @@ import comfy.sample
 import pytest
 import torch
 from animatelcm.host import rolling
+from animatelcm.host.control_strength import with_frame_strength
+from animatelcm.host.controls import Factor
 from animatelcm.host.image_to_video import apply_image_to_video
 from animatelcm.host.motion import apply_motion
 from animatelcm.host.rolling import Recording, RollingSampler
@@ -188,6 +190,11 @@ class TestIndependentFramesAreOnePiece:
         whole = self.compare(still, positive=positive, negative=negative, cfg=1.5)
         for other in (controlled(control, images.flip(0), 0.7, start, end), controlled(control, images, 0.7, 0.5, 0.7)):
             assert relative_rms(roll(still, positive=other[0], negative=other[1], cfg=1.5), whole) > 1e-5
+
+    def test_a_control_within_another_in_its_part_of_the_steps(self, still):
+        control = with_frame_strength(KINDS["ControlNet"](), Factor("ControlNet Strength", 0.8))
+        positive, negative = controlled(control, hints(TOTAL), 0.7, 0.3, 1.0)
+        self.compare(still, positive=positive, negative=negative, cfg=1.5)
 
     def test_several_controls_in_different_parts(self, still):
         conds = None
