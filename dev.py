@@ -1,6 +1,6 @@
 """Everything that a developer or a curious newcomer runs. Needs Python 3.10 or newer, nothing else.
 
-    python dev.py demo ["a red square moving left"]    make a short video with the embedded demo model
+    python dev.py demo ["a cat running left"]          make a short video with the embedded demo model
     python dev.py migrate OLD_GRAPH.json               make a graph of other AnimateDiff packs into one of this pack
     python dev.py serve                                ComfyUI with this pack, for the browser
     python dev.py test                                 all tests, and those of the host on two older hosts as well

@@ -53,6 +53,13 @@ def caption(scene: Scene, rng: random.Random | None = None) -> str:
     return " ".join(part for part in parts if part)
 
 
+def loose_caption(scene: Scene) -> str:
+    """Say less of the scene: the kind of its subject, or the name where that has none, what it does, and no place."""
+    subject = SUBJECTS[NAMES.index(scene.subject)]
+    name = subject.classes[0] if subject.classes else subject.words[0]
+    return f"{article(name)} {_doing(subject, scene.way, None)}"
+
+
 def article(words: str) -> str:
     return f"{'an' if words[0] in 'aeio' else 'a'} {words}"
 

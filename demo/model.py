@@ -26,62 +26,39 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..motion.module import MotionConfig
 from ..training.seeds import seeded
-from .codec import Codec, mean_colour
+from .autoencoder import Autoencoder
 from .files import WEIGHTS
-from .vocabulary import CONTEXT_DIM, MAX_TOKENS, VOCABULARY, WordTokenizer
-
-UNET_CONFIG = {
-    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "channel_mult": (1, 2, 2, 2),
-    "num_res_blocks": [2, 2, 2, 2], "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0], "transformer_depth_middle": 1,
-    "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "context_dim": CONTEXT_DIM,
-    "use_spatial_transformer": True, "use_linear_in_transformer": False, "use_temporal_attention": False,
-    "adm_in_channels": None, "use_checkpoint": False, "legacy": False,
-}
-"""SD1.5's layout, resnet for resnet, in a tenth of the channels."""
-
-NUM_HEADS = 2
-"""SD1.5 has 8; with 32 channels two keep a head wide enough to be quick."""
+from .network import END, NUM_HEADS, START, TEXT, UNET
+from .tokenizer import CONTEXT_DIM, MAX_TOKENS, WordTokenizer
 
 SAMPLING = {"beta_schedule": "sqrt_linear", "linear_start": 0.00085, "linear_end": 0.012}
 """AnimateDiff's schedule, linear in beta, which the host calls "sqrt_linear"."""
-
-MOTION_CONFIG = MotionConfig(channels=(32, 64, 64, 64), heads=4)
-"""The motion module that fits this UNet, with all 21 sites."""
-
-TEXT_CONFIG = {
-    "num_hidden_layers": 0, "hidden_size": CONTEXT_DIM, "num_attention_heads": 4, "intermediate_size": 4 * CONTEXT_DIM,
-    "hidden_act": "quick_gelu", "max_position_embeddings": MAX_TOKENS, "eos_token_id": VOCABULARY.index("<end>"),
-    "vocab_size": len(VOCABULARY),
-}
-"""CLIP's text model without its layers: a token and a position embedding and the final norm."""
-
 
 BLANK_VAE = {"embed_dim": 4, "ddconfig": {
     "double_z": True, "z_channels": 4, "resolution": 32, "in_channels": 3, "out_ch": 3, "ch": 32,
     "ch_mult": [1, 1], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0}}
 
 
-class TinyLatents(comfy.latent_formats.SD15):
-    """Latents of the world's codec: SD1.5's in scale, but with other meanings, which previews show."""
+class DemoLatent(comfy.latent_formats.SD15):
+    """The latents of the demo model's codec, which previews show in colours of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, rgb_factors: list[list[float]] | None = None, rgb_bias: list[float] | None = None) -> None:
         super().__init__()
-        black, *channels = mean_colour(torch.cat([torch.zeros(1, 4), torch.eye(4)]).view(5, 4, 1, 1)).flatten(1)
-        # The host's previews have values -1 to 1.
-        self.latent_rgb_factors = [(2 * (colour - black)).tolist() for colour in channels]
-        self.latent_rgb_factors_bias = (2 * black - 1).tolist()
+        if rgb_factors is not None:
+            self.latent_rgb_factors: list[list[float]] = rgb_factors
+            self.latent_rgb_factors_bias = rgb_bias
+        # A preview decoder of Stable Diffusion's would draw other things.
         self.taesd_decoder_name = None
 
 
 class TinySD15(comfy.supported_models.SD15):
     """SD1.5 in miniature; it predicts v, so that a small error at high noise stays a small error in the image."""
 
-    unet_config = UNET_CONFIG
+    unet_config = UNET
+    latent_format = DemoLatent
     unet_extra_config = {"num_heads": NUM_HEADS, "num_head_channels": -1}
     sampling_settings = SAMPLING
-    latent_format = TinyLatents
 
     def model_type(self, state_dict, prefix=""):
         return comfy.model_base.ModelType.V_PREDICTION
@@ -100,12 +77,11 @@ class TinyClipModel(comfy.sd1_clip.SD1ClipModel):
     """What `comfy.sd.CLIP` holds: the text model under the name that SD1.5 gives it."""
 
     def __init__(self, device="cpu", dtype=None, model_options=None) -> None:
-        special = {name: VOCABULARY.index(f"<{name}>") for name in ("start", "end")}
         super().__init__(
             device=device, dtype=dtype, model_options=model_options or {},
             clip_model=partial(
-                comfy.sd1_clip.SDClipModel, max_length=MAX_TOKENS, textmodel_json_config=dict(TEXT_CONFIG),
-                model_class=TinyTextModel, special_tokens={**special, "pad": special["end"]},
+                comfy.sd1_clip.SDClipModel, max_length=MAX_TOKENS, textmodel_json_config=dict(TEXT),
+                model_class=TinyTextModel, special_tokens={"start": START, "end": END, "pad": END},
                 return_projected_pooled=False))
 
 
@@ -120,7 +96,7 @@ class TinyTokenizer(comfy.sd1_clip.SD1Tokenizer):
                 max_length=MAX_TOKENS, embedding_size=CONTEXT_DIM))
 
 
-def new_unet(seed: int, config: dict = UNET_CONFIG, num_heads: int = NUM_HEADS) -> UNetModel:
+def new_unet(seed: int, config: dict = UNET, num_heads: int = NUM_HEADS) -> UNetModel:
     """Build the untrained UNet in float32, initialised as torch initialises its layers."""
     unet = UNetModel(**config, num_heads=num_heads, num_head_channels=-1, dtype=torch.float32,
                      operations=comfy.ops.disable_weight_init)
@@ -132,9 +108,9 @@ def new_unet(seed: int, config: dict = UNET_CONFIG, num_heads: int = NUM_HEADS) 
     return unet
 
 
-def new_control_net(unet: UNetModel, seed: int) -> ControlNet:
+def new_control_net(unet: UNetModel, seed: int, config: dict = UNET) -> ControlNet:
     """Build the untrained ControlNet of a UNet: a copy of its encoder, tied to it by zeros (Zhang et al. 2023)."""
-    config = {name: value for name, value in UNET_CONFIG.items() if name != "out_channels"}
+    config = {name: value for name, value in config.items() if name != "out_channels"}
     control_net = ControlNet(**config, hint_channels=3, num_heads=NUM_HEADS, num_head_channels=-1, dtype=torch.float32,
                              operations=comfy.ops.disable_weight_init)
     _initialise(control_net, seed)
@@ -146,7 +122,7 @@ def new_control_net(unet: UNetModel, seed: int) -> ControlNet:
     return control_net
 
 
-def new_text_model(seed: int, config: dict = TEXT_CONFIG) -> TinyTextModel:
+def new_text_model(seed: int, config: dict = TEXT) -> TinyTextModel:
     """Build the untrained text encoder in float32."""
     text = TinyTextModel(dict(config), torch.float32, "cpu", comfy.ops.disable_weight_init)
     _initialise(text, seed)
@@ -163,10 +139,12 @@ def _initialise(module: nn.Module, seed: int) -> None:
                     kind.reset_parameters(layer)
 
 
-def load_model(unet_weights: dict[str, Tensor], disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
+def load_model(unet_weights: dict[str, Tensor], latent_format: DemoLatent, disable_dynamic: bool = False
+               ) -> comfy.model_patcher.ModelPatcher:
     """Return the MODEL whose UNet has these weights."""
     load_device = comfy.model_management.get_torch_device()
-    config = TinySD15(UNET_CONFIG)
+    config = TinySD15(UNET)
+    config.latent_format = latent_format
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, device=None)
     kind = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
@@ -192,7 +170,7 @@ class TinyVAE(comfy.sd.VAE):
     def __init__(self, codec_weights: dict[str, Tensor]) -> None:
         blank = comfy.ldm.models.autoencoder.AutoencoderKL(**BLANK_VAE)
         super().__init__(sd=blank.state_dict(), config={"params": BLANK_VAE})
-        self.first_stage_model = Codec(ops=comfy.ops.manual_cast).to(self.vae_dtype).eval().requires_grad_(False)
+        self.first_stage_model = Autoencoder(ops=comfy.ops.manual_cast).to(self.vae_dtype).eval().requires_grad_(False)
         self.first_stage_model.load_state_dict(codec_weights)
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             self.first_stage_model, load_device=self.device,
@@ -212,7 +190,8 @@ def load_demo_model(weights: Path = WEIGHTS, disable_dynamic: bool = False
         FileNotFoundError: A file of the weights is missing.
     """
     unet, text, codec = (_read(weights / f"{name}.safetensors") for name in ("unet", "text", "codec"))
-    model = load_model(unet, disable_dynamic)
+    shown = DemoLatent(codec["rgb_factors"].tolist(), codec["rgb_bias"].tolist())
+    model = load_model(unet, shown, disable_dynamic)
     # The host asks for it when it needs the weights on another device: the first of what is returned.
     model.cached_patcher_init = (load_demo_model, (weights,), 0)
     return model, load_clip(text), TinyVAE(codec)
@@ -222,9 +201,3 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"the demo model's {path.name} is missing from {path.parent}; install the pack again")
     return {key: value.float() for key, value in load_file(path).items()}
-
-
-def tokenise(caption: str) -> list[int]:
-    """Return the caption's tokens, padded as the host pads them; for training."""
-    pairs = TinyTokenizer().tokenize_with_weights(caption)["l"]
-    return [token for token, weight in pairs[0]]

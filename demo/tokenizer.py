@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from .backdrops import BACKDROPS
 from .captions import words
+from .scenes import WAYS
+from .subjects import NAMES
 from .words import split
 
 CONTEXT_DIM = 64
@@ -29,7 +32,8 @@ class WordTokenizer:
         said = split(text)
         unknown = sorted({word for word in said if word not in VOCABULARY})
         if unknown:
-            logging.warning("The demo model does not know %s; it knows: %s.",
-                            ", ".join(map(repr, unknown)), ", ".join(VOCABULARY[2:]))
+            logging.warning("The demo model does not know %s. It draws %s; %s; %s.", ", ".join(map(repr, unknown)),
+                            ", ".join(NAMES), ", ".join(way for way in WAYS if way != "still"),
+                            ", ".join(known.phrases[0] for known in BACKDROPS.values()))
         known = [VOCABULARY.index(word) for word in said if word in VOCABULARY]
         return {"input_ids": [VOCABULARY.index("<start>"), *known, VOCABULARY.index("<end>")]}

@@ -12,12 +12,13 @@ class LoadDemoModel(io.ComfyNode):
             node_id="AnimateLCM_LoadDemoModel",
             display_name="Load Demo Model",
             category="AnimateLCM",
-            description="Loads the tiny model that comes with this pack; it draws coloured shapes, 128 x 128 pixels.",
+            description="Loads the tiny model that comes with this pack: animals, vehicles and people on the move, "
+                        "128 x 128 pixels.",
             search_aliases=["animatelcm example", "test model", "tiny"],
             inputs=[],
             outputs=[
                 io.Model.Output(tooltip="For Apply Motion Module with the motion file 'demo (embedded)'."),
-                io.Clip.Output(tooltip="For CLIP Text Encode. Say for example: a blue circle moving right."),
+                io.Clip.Output(tooltip="For CLIP Text Encode. Say for example: a penguin running left in the snow."),
                 io.Vae.Output(tooltip="For VAE Decode and VAE Encode."),
             ],
         )

@@ -15,7 +15,7 @@ from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 from torch import Tensor, nn
 
 from ..demo import model as demo_model
-from ..demo.vocabulary import CONTEXT_DIM
+from ..demo.network import UNET
 from ..host.motion import LoadedMotion, load_motion
 from ..motion.files import write_motion_file
 from ..motion.module import MotionConfig, MotionModule
@@ -23,11 +23,20 @@ from ..tools.benchmarks import reference_encoder
 
 FAMILY = SCHEDULE = "AnimateLCM text-to-video"
 IMAGE_TO_VIDEO = "AnimateLCM image-to-video"
-CONFIG = MotionConfig(channels=demo_model.MOTION_CONFIG.channels, heads=8)
+UNET_CONFIG = UNET | {"model_channels": 32, "channel_mult": (1, 2, 2, 2)}
+"""SD1.5's layout, resnet for resnet, in a tenth of the channels: half as wide as the demo model's."""
+CONTEXT_DIM = UNET_CONFIG["context_dim"]
+CONFIG = MotionConfig(channels=(32, 64, 64, 64), heads=8)
 """Fits the tiny UNet; released files have 8 heads, and none says so."""
 
 
-class TinyEps(demo_model.TinySD15):
+class TinyV(demo_model.TinySD15):
+    """The tiny model, which predicts v as the demo model does."""
+
+    unet_config = UNET_CONFIG
+
+
+class TinyEps(TinyV):
     """The tiny model with the prediction type of Stable Diffusion 1.5."""
 
     def model_type(self, state_dict, prefix=""):
@@ -50,7 +59,7 @@ def randomise(module: nn.Module, seed: int) -> nn.Module:
 @functools.cache
 def unet_weights(seed: int = 0) -> dict[str, Tensor]:
     """Return random weights of the tiny UNet."""
-    return randomise(demo_model.new_unet(seed), seed).state_dict()
+    return randomise(demo_model.new_unet(seed, UNET_CONFIG), seed).state_dict()
 
 
 def tiny_model(seed: int = 0) -> ModelPatcher:

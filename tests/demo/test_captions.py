@@ -3,7 +3,7 @@
 import random
 from dataclasses import replace
 
-from animatelcm.demo.captions import Said, caption, marks, read
+from animatelcm.demo.captions import Said, caption, loose_caption, marks, read
 from animatelcm.demo.scenes import BACKDROPS, NAMES, WAYS, Scene, random_scene
 from animatelcm.demo.tokenizer import MAX_TOKENS, VOCABULARY, WordTokenizer
 from animatelcm.demo.words import split
@@ -49,3 +49,11 @@ def test_the_vocabulary_is_small_and_says_which_words_it_lacks(caplog):
 
 def test_every_background_has_words_of_its_own():
     assert all(marks(name) for name in BACKDROPS)
+
+
+def test_a_loose_caption_says_the_kind_and_the_way_alone():
+    assert loose_caption(Scene("penguin", "left", "snow")) == "an animal running left"
+    assert loose_caption(Scene("ghost", "up", "snow")) == "a ghost flying up"
+    for name in NAMES:
+        said = read(loose_caption(Scene(name, "right", "sea")))
+        assert said.way == "right" and said.backdrop is None and (said.subject is None) != (said.kind is None)

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from nodes import ControlNetApplyAdvanced
 
-from ...demo import model as demo_model
-from ..support import conditioning, randomise
+from ...demo.network import NUM_HEADS, UNET
+from ..support import CONFIG as MOTION_CONFIG
+from ..support import UNET_CONFIG, conditioning, randomise
 
-CONFIG = {name: value for name, value in demo_model.UNET_CONFIG.items() if name not in ("out_channels", "num_heads")}
+CONFIG, DEMO_CONFIG = ({name: value for name, value in unet.items() if name not in ("out_channels", "num_heads")}
+                       for unet in (UNET_CONFIG, UNET))
 SIZE = 64
 """Pixels of a hint: eight for each latent pixel."""
 
@@ -27,9 +29,9 @@ def hints(count: int, seed: int = 5) -> Tensor:
     return 10 * torch.rand(count, SIZE, SIZE, 3, generator=torch.Generator().manual_seed(seed))
 
 
-def _network(seed: int) -> ControlNet:
-    """Return a ControlNet of the tiny UNet's layout, resnet for resnet."""
-    network = ControlNet(**CONFIG, hint_channels=3, num_heads=demo_model.NUM_HEADS, device=torch.device("cpu"),
+def _network(seed: int, config: dict = CONFIG) -> ControlNet:
+    """Return a ControlNet of a UNet's layout, the tiny one's by default, resnet for resnet."""
+    network = ControlNet(**config, hint_channels=3, num_heads=NUM_HEADS, device=torch.device("cpu"),
                          operations=comfy.ops.disable_weight_init)
     return randomise(network, seed).eval().requires_grad_(False)
 
@@ -39,9 +41,9 @@ def control_net(seed: int = 6) -> ControlBase:
     return comfy.controlnet.ControlNet(_network(seed), load_device=torch.device("cpu"))
 
 
-def control_lora() -> ControlBase:
+def control_lora(config: dict = CONFIG) -> ControlBase:
     """Return what Load ControlNet Model makes of a ControlNet-LoRA: an addition to the UNet's own weights."""
-    network = _network(8)
+    network = _network(8, config)
     weights = {"lora_controlnet": torch.tensor([])}
     for key, value in network.state_dict().items():
         if key.startswith(("zero_convs", "middle_block_out", "input_hint_block")):
@@ -56,7 +58,7 @@ def control_lora() -> ControlBase:
 
 def t2i_adapter() -> ControlBase:
     """Return what Load ControlNet Model makes of a T2I-Adapter."""
-    adapter = Adapter(cin=3 * 64, channels=list(demo_model.MOTION_CONFIG.channels), nums_rb=2, ksize=1, sk=True,
+    adapter = Adapter(cin=3 * 64, channels=list(MOTION_CONFIG.channels), nums_rb=2, ksize=1, sk=True,
                       use_conv=False, xl=False)
     return T2IAdapter(randomise(adapter, 9).eval(), 3 * 64, 8, "nearest-exact", device=torch.device("cpu"))
 

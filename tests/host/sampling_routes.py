@@ -11,11 +11,10 @@ from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_custom_sampler import BasicGuider, CFGGuider, RandomNoise, SamplerCustomAdvanced
 from torch import Tensor, nn
 
-from ...demo.model import TinySD15
 from ...host.sampling import model_sampling_for
 from ...nodes.sampling import Sampler, Scheduler
 from ...samplers.schedules import SCHEDULES
-from ..support import conditioning, model_from, unet_weights
+from ..support import TinyV, conditioning, model_from, unet_weights
 
 TEXT_TO_VIDEO = "AnimateLCM text-to-video"
 SHAPE = (2, 4, 8, 8)
@@ -25,7 +24,7 @@ PROMPT, NEGATIVE = conditioning(1), conditioning(2)
 
 def v_model() -> ModelPatcher:
     """Return the tiny MODEL with random weights; it predicts v."""
-    return model_from(TinySD15, unet_weights())
+    return model_from(TinyV, unet_weights())
 
 
 def patched(model: ModelPatcher, name: str = TEXT_TO_VIDEO) -> ModelPatcher:

@@ -11,8 +11,8 @@ from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.support import SCHEDULE, conditioning, noise_for, relative_rms, tiny_model, with_windows
 from comfy.patcher_extension import WrappersMP
 
-SHORT, OTHER = "a red circle moving right", "a (blue:1.3) square, moving up"
-LONG = " ".join(["a small green triangle moving slowly left on a white background"] * 9)
+SHORT, OTHER = "a red car driving right", "a (pink:1.3) pig, moving up"
+LONG = " ".join(["a small green dinosaur is running to the left on a white background"] * 9)
 """More words than fit into one chunk of tokens."""
 
 

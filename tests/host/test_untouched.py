@@ -19,6 +19,7 @@ from animatelcm.tests.host import snapshots
 from animatelcm.tests.host.snapshots import Watch
 from animatelcm.tests.support import (
     SCHEDULE,
+    UNET_CONFIG,
     loaded_image_to_video,
     loaded_motion,
     model_from,
@@ -120,20 +121,20 @@ def test_many_runs_in_turn(model, motion, tmp_path):
 class ThreeLevels(comfy.supported_models.SD15):
     """SDXL's layout, in miniature."""
 
-    unet_config = demo_model.UNET_CONFIG | {
+    unet_config = UNET_CONFIG | {
         "channel_mult": (1, 2, 4), "num_res_blocks": [2, 2, 2], "transformer_depth": [0, 0, 2, 2, 2, 2],
         "transformer_depth_output": [0, 0, 0, 2, 2, 2, 2, 2, 2]}
     unet_extra_config = demo_model.TinySD15.unet_extra_config
 
 
 class TwoLevels(ThreeLevels):
-    unet_config = demo_model.UNET_CONFIG | {
+    unet_config = UNET_CONFIG | {
         "channel_mult": (1, 2), "num_res_blocks": [2, 2], "transformer_depth": [1, 1, 1, 1],
         "transformer_depth_output": [1, 1, 1, 1, 1, 1]}
 
 
 class OtherChannels(ThreeLevels):
-    unet_config = demo_model.UNET_CONFIG | {"channel_mult": (1, 2, 3, 3)}
+    unet_config = UNET_CONFIG | {"channel_mult": (1, 2, 3, 3)}
 
 
 def random_model(kind):

@@ -24,6 +24,7 @@ from animatelcm.tests.host import controls, probe, snapshots
 from animatelcm.tests.host.sampling_routes import with_sampling
 from animatelcm.tests.support import (
     IMAGE_TO_VIDEO,
+    UNET_CONFIG,
     conditioning,
     loaded_image_to_video,
     loaded_motion,
@@ -68,7 +69,7 @@ class OtherVAE:
 
 def other_model(kind, **config):
     """Return a MODEL of another family, with a UNet of few channels."""
-    known = kind(demo_model.UNET_CONFIG | {"model_channels": 64} | config)
+    known = kind(UNET_CONFIG | {"model_channels": 64} | config)
     known.set_inference_dtype(torch.float32, None)
     device = get_torch_device()
     return comfy.model_patcher.CoreModelPatcher(known.get_model({}), load_device=device, offload_device=device)

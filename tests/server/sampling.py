@@ -28,7 +28,7 @@ def sampling(model: str, seed: int, steps: int, frames: int) -> dict[str, Any]:
                        motion_strength=1.0, schedule="auto"),
         "long": node("AnimateLCM_LongVideo", model=["motion", 0], context_length=8, context_overlap=2, loop=False,
                      freenoise=True),
-        "text": node("CLIPTextEncode", clip=["demo", 1], text="a red square" + " " * next(RUNS)),
+        "text": node("CLIPTextEncode", clip=["demo", 1], text="a red car" + " " * next(RUNS)),
         "latent": node("EmptyLatentImage", width=64, height=64, batch_size=frames),
         "sampled": node("KSampler", model=[model, 0], positive=["text", 0], negative=["text", 0],
                         latent_image=["latent", 0], seed=seed, steps=steps, cfg=1.0, sampler_name="euler",

@@ -27,7 +27,7 @@ def sampling(latent: list, model: list, denoise: float) -> dict[str, Any]:
     """The rest of a workflow, from LATENT and MODEL to saved frames."""
     return {
         "demo": node("AnimateLCM_LoadDemoModel"),
-        "text": node("CLIPTextEncode", clip=["demo", 1], text="a red square"),
+        "text": node("CLIPTextEncode", clip=["demo", 1], text="a red car"),
         "sampled": node("KSampler", model=model, positive=["text", 0], negative=["text", 0], latent_image=latent,
                         seed=1, steps=1, cfg=1.0, sampler_name="euler", scheduler="simple", denoise=denoise),
         "decoded": node("VAEDecode", samples=["sampled", 0], vae=["demo", 2]),

@@ -137,7 +137,7 @@ def config(steps: int) -> LoopConfig:
 
 def train_autoencoder(steps: int, folder: Path, seed: int, device: torch.device) -> None:
     """Train to the end, from the checkpoint if there is one, and export."""
-    codec = new_codec(seed).to(device, memory_format=torch.channels_last)
+    codec = new_codec(seed).to(device).to(memory_format=torch.channels_last)
     parameters = dict(codec.named_parameters())
     stage = Stage("codec", parameters, lambda step: codec_loss(codec, seed, step), parameters, ema.copies(parameters))
     tested, begun, first, smooth = held_out(48), time.monotonic(), None, None

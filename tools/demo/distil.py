@@ -2,30 +2,33 @@
 
 Stage "lora" is the spatial LoRA and "t2v" the motion module with it; "i2v" and "adapted" are adapters, an image encoder
 and a ControlNet for it, both without a teacher.
-Every step draws its scenes from its own number; no picture is seen twice.
+Every step draws its entries of the caches, and captions for them, from its own number.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from ...demo import world
-from ...demo.files import FEW_STEP_LAYOUT, I2V_MOTION, LAYOUT, LORA, MOTION, OWN_MOTION, TEXT, WEIGHTS
+from ...demo.backdrops import SIZE
+from ...demo.captions import caption
+from ...demo.files import FEW_STEP_LAYOUT, I2V_MOTION, LAYOUT, LORA, MOTION, OWN_MOTION, TEXT, UNET
+from ...demo.scenes import FRAMES, outline
 from ...samplers.schedules import SCHEDULES
-from ...storage.atomic import replacing
 from ...training.config import DistillationConfig, LoopConfig, LoRAConfig, TrainingConfig
 from ...training.draws import Examples, Source
-from ...training.fingerprint import of_code, of_files
 from ...training.origin import Origin
 from ...training.trainer import Stage
-from .denoising import CODE, finished_image_model, frames_of, latents_of, run_loop, scenes
+from .additions import origin, write_half
+from .denoising import run_loop
+from .latent_cache import Cache
 from .sampler import Settings, with_lora
 from .stages import Workspace
 
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from ...host.training.runs import Request, RunStage
 
 SCHEDULE = "AnimateLCM text-to-video"
-SKIP = SCHEDULES[SCHEDULE].original_steps // Settings().steps
+SKIP = (SCHEDULES[SCHEDULE].original_steps or 1) // Settings().steps
 """Grid steps of one that is as long as those of the demo's own sampler."""
 GUIDANCE = Settings().cfg - 1
 """The teacher's w: the demo's cfg, less one."""
@@ -44,30 +47,35 @@ GUIDANCE = Settings().cfg - 1
 
 @dataclass(frozen=True)
 class WorldData:
-    """Frames or clips of the world without end, as data of a training."""
+    """Frames or clips of the world, from its caches, as data of a training."""
 
+    workspace: Workspace
     context: Callable[[list[str]], Tensor]
     """Encodes captions, b n d."""
     hints: bool = False
-    """Whether clips come with the silhouettes of their objects."""
-    text: str = ""
-    """Fingerprint of what encodes the captions."""
+    """Whether clips come with the outlines of their subjects."""
 
     def origin(self) -> Origin:
         """Return what the batches of a run are made from."""
-        return Origin().and_contents(code_of_demo=of_code(*CODE), text_encoder=self.text)
+        counts = {"images": self.workspace.images, "clips": self.workspace.clips}
+        return origin(self.workspace, TEXT, UNET).and_settings(counts)
 
     def source(self, model: ModelPatcher, config: TrainingConfig, device: torch.device) -> Source:
         """Return the batches of a run."""
+        cache: Cache = self.workspace.frames_of_scenes if config.frames == 1 else self.workspace.clips_of_scenes
+
         def batch(number: int) -> Examples:
-            chosen, rng = scenes(config.seed, number, config.batch)
-            context = self.context([world.caption(scene, rng) for scene in chosen]).to(device)
-            frames = config.frames
-            if frames == 1:
-                return Examples(latents_of(frames_of(chosen, rng)).to(device), context)
-            clips = torch.stack([latents_of(world.render(scene, frames)) for scene in chosen])
-            hints = [world.hints(scene, world.positions(scene, frames)) for scene in chosen] if self.hints else []
-            return Examples(clips.to(device), context, {"hint": torch.stack(hints).to(device)} if hints else {})
+            rng = random.Random(f"distil {config.seed} {number}")
+            indices = [rng.randrange(cache.source.count) for _ in range(config.batch)]
+            captions = [caption(cache.source.scene(index), rng) for index in indices]
+            latents, context = cache.batch(indices, device), self.context(captions).to(device)
+            if config.frames == 1:
+                return Examples(latents, context)
+            clips = latents.unflatten(0, (config.batch, -1))
+            if not self.hints:
+                return Examples(clips, context, {})
+            hints = torch.stack([outline(cache.source.drawn(index)) for index in indices])
+            return Examples(clips, context, {"hint": hints.to(device)})
         return batch
 
     def empty(self) -> Tensor:
@@ -81,8 +89,7 @@ def distil_lora(request: Request, data: WorldData, run: RunStage, workspace: Wor
     from ...host.training.runs import distil_spatial_lora
 
     lora, _ = distil_spatial_lora(load_demo_model(workspace.weights)[0], data, request, run)
-    with replacing(workspace.model_file(LORA)) as unfinished:
-        save_file({key: tensor.half() for key, tensor in lora.items()}, unfinished)
+    write_half(workspace, LORA, lora)
 
 
 def distil_motion(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
@@ -94,7 +101,7 @@ def distil_motion(request: Request, data: WorldData, run: RunStage, workspace: W
     model, teacher = load_demo_model(workspace.weights)[0], load_motion(workspace.weights / OWN_MOTION)
     lora = {key: tensor.float() for key, tensor in load_file(workspace.models / LORA).items()}
     motion, _, _ = distil_motion_module(model, teacher, lora, data, request, run)
-    write_half(motion, workspace.model_file(MOTION))
+    write_motion_half(motion, workspace.model_file(MOTION))
 
 
 def train_encoder(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
@@ -110,7 +117,7 @@ def train_encoder(request: Request, data: WorldData, run: RunStage, workspace: W
     # Wortsman et al. 2022.
     for own, old in zip(after.patcher.model.parameters(), before.patcher.model.parameters(), strict=True):
         own.lerp_(old.to(own), 0.5)
-    write_half(after, workspace.model_file(I2V_MOTION))
+    write_motion_half(after, workspace.model_file(I2V_MOTION))
 
 
 def adapt_layout(request: Request, data: WorldData, run: RunStage, workspace: Workspace) -> None:
@@ -134,7 +141,7 @@ def _few_step(workspace: Workspace) -> tuple[ModelPatcher, LoadedMotion]:
     return model, load_motion(workspace.models / MOTION)
 
 
-def write_half(motion: LoadedMotion, path: Path) -> None:
+def write_motion_half(motion: LoadedMotion, path: Path) -> None:
     """Write a motion module in half precision."""
     from ...host.saving import write_motion
 
@@ -175,13 +182,13 @@ def settings(stage: str, steps: int, seed: int) -> TrainingConfig:
     """Return how a stage is trained; its guidance is the demo's own."""
     recipe = RECIPES[stage]
     loop = LoopConfig(steps, recipe.learning_rate, rate="cosine", warmup=min(50, steps // 2), weight_decay=0.0,
-                      save_every=100)
+                      precision="bfloat16", save_every=100)
     distillation = DistillationConfig(skip=recipe.skip, strong_noise=recipe.strong_noise,
                                       pure_noise=recipe.pure_noise, w_min=GUIDANCE, w_max=GUIDANCE)
     images = recipe.kind == "image"
     return TrainingConfig(
-        recipe.kind, loop, distillation, LoRAConfig(rank=32, alpha=32.0), batch=16 if images else 1,
-        num_frames=1 if images else world.FRAMES, width=world.SIZE, height=world.SIZE, gradient_checkpointing=False,
+        recipe.kind, loop, distillation, LoRAConfig(rank=16, alpha=16.0), batch=16 if images else 1,
+        num_frames=1 if images else FRAMES, width=SIZE, height=SIZE, gradient_checkpointing=False,
         seed=seed)
 
 
@@ -192,12 +199,18 @@ def train_stage(stage: str, workspace: Workspace, steps: int) -> None:
     config = settings(stage, steps, workspace.seed)
 
     def run(training: Stage, config: TrainingConfig) -> list[float]:
-        return run_loop(stage, training, config.loop, workspace.checkpoints)
+        return run_loop(stage, training, config.loop, workspace.folder)
 
-    data = world_data(workspace.weights)
+    data = world_data(workspace)
     RECIPES[stage].train(Request(config, SCHEDULE, stage), data, checked(run, print), workspace)
 
 
-def world_data(weights: Path = WEIGHTS) -> WorldData:
-    """Return the world, with captions as the demo model in a folder encodes them."""
-    return WorldData(finished_image_model(weights).context, text=of_files([weights / TEXT]))
+def world_data(workspace: Workspace) -> WorldData:
+    """Return the world, with captions as the demo model encodes them."""
+    image = workspace.image_model()
+
+    def context(captions: list[str]) -> Tensor:
+        with torch.no_grad():
+            return image.context(captions)
+
+    return WorldData(workspace, context)

@@ -56,6 +56,8 @@ class Seen:
     beyond the background. Mean over the frames, 0 to 1."""
     centres: Tensor
     """Middle of the subject in each frame, (f, 2) as x and y in pixels."""
+    masks: Tensor
+    """How much of each pixel the sprite covers there, (f, SIZE, SIZE), 0 to 1."""
 
     @property
     def speed(self) -> float:
@@ -77,8 +79,8 @@ def see(clip: Tensor) -> Seen:
     # A glow, or a texture, may fit another's outline; its inside it does not fit.
     followed = {index: _follow(clip, index, light) for index in likely}
     best = max(followed, key=lambda index: followed[index][0])
-    explained, centres = followed[best]
-    return Seen(NAMES[best], way_of(centres), backdrop, explained, centres)
+    explained, centres, masks = followed[best]
+    return Seen(NAMES[best], way_of(centres), backdrop, explained, centres, masks)
 
 
 def behind(clip: Tensor) -> Tensor:
@@ -171,8 +173,8 @@ def _spectrum(pictures: Tensor) -> Tensor:
     return torch.fft.rfft2(pictures, s=(side, side))
 
 
-def _follow(clip: Tensor, subject: int, light: Tensor) -> tuple[float, Tensor]:
-    """Follow a subject, held in one way through all frames; return the share explained, and its centres, (f, 2)."""
+def _follow(clip: Tensor, subject: int, light: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Follow a subject, held in one way through all frames; return the share explained, its centres and its masks."""
     background = behind(clip)
     picture = Picture.of(clip, background, SIZE // 32)
     looks = _looks(subject, 1, 3)
@@ -183,18 +185,18 @@ def _follow(clip: Tensor, subject: int, light: Tensor) -> tuple[float, Tensor]:
         held.setdefault(replace(look, phase=0), []).append(number)
     phases = max(held.values(), key=lambda numbers: float(gains[numbers].amax(0).sum()))
     best = gains[phases].argmax(0).tolist()
-    shares, centres = [], []
+    exact = []
     for frame, number in enumerate(phases[index] for index in best):
         y, x = divmod(int(places[number, frame]), found.shape[-1])
         start = SIZE / 2 + (torch.tensor([x, y]) - found.shape[-1] // 2) * picture.cell
-        share, centre = _exact(clip[frame], background, looks[number], start, light)
-        shares.append(share)
-        centres.append(centre)
-    return sum(shares) / len(shares), torch.stack(centres)
+        exact.append(_exact(clip[frame], background, looks[number], start, light))
+    shares, centres, masks = zip(*exact, strict=True)
+    return sum(shares) / len(shares), torch.stack(centres), torch.stack(masks)
 
 
-def _exact(frame: Tensor, background: Tensor, look: Look, start: Tensor, light: Tensor) -> tuple[float, Tensor]:
-    """Return the share of a frame that a look explains at the best place near `start`, and that place, (2,)."""
+def _exact(frame: Tensor, background: Tensor, look: Look, start: Tensor, light: Tensor
+           ) -> tuple[float, Tensor, Tensor]:
+    """Return the share of a frame that a look explains at the best place near `start`, that place, and its mask."""
     axis = torch.arange(-NEAR, NEAR + 1).float()
     places = start + torch.cartesian_prod(axis, axis)
     cells = sprites()[look.subject, look.phase].expand(len(places), -1, -1, -1)
@@ -207,4 +209,4 @@ def _exact(frame: Tensor, background: Tensor, look: Look, start: Tensor, light: 
     # What the look would add counts as well: where there is nothing, nothing is explained.
     added = (colour[best] - opacity[best] * background).square()
     wrong, there, wanted = ((opacity[best] * square).sum() for square in (left[best].square(), differs, added))
-    return float((1 - wrong / there.maximum(wanted).clamp(min=1e-6)).clamp(min=0)), places[best]
+    return float((1 - wrong / there.maximum(wanted).clamp(min=1e-6)).clamp(min=0)), places[best], opacity[best, 0]

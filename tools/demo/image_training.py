@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -69,7 +70,8 @@ def encode_text(text: nn.Module, tokens: Tensor) -> Tensor:
 
     The host adds to what a normalisation has yet to be differentiated by, in place.
     """
-    model = text.text_model
+    # Modules do not say what they hold.
+    model: Any = text.text_model
     x = model.embeddings(tokens)
     length = tokens.shape[1]
     mask = torch.full((length, length), float("-inf"), device=x.device).triu(1)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ...demo.autoencoder import CELL, SCALE, Autoencoder
 from ...demo.backdrops import SIZE
-from ...demo.scenes import FRAMES, Scene, draw, random_scene, render
+from ...demo.scenes import FRAMES, Clip, Scene, draw, random_scene
 
 BLOCK = 64
 """Entries that are stored together."""
@@ -51,8 +51,8 @@ class Source:
     clips: bool = False
     """Whether whole clips are kept, or one random frame of each scene."""
     seed: int = 0
-    paint: Callable[[Scene, Tensor], Tensor] | None = None
-    """Changes the frames of a scene, f c h w, values 0 to 1."""
+    draw: Callable[[Scene, list[int]], Clip] = draw
+    """Draws some moments of a scene."""
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.count % BLOCK:
@@ -65,11 +65,11 @@ class Source:
     def scene(self, index: int) -> Scene:
         return self._scene(index)[0]
 
-    def frames(self, index: int) -> Tensor:
-        """Draw an entry: (f, 3, SIZE, SIZE), values 0 to 1."""
+    def drawn(self, index: int) -> Clip:
+        """Draw an entry."""
         scene, rng = self._scene(index)
-        drawn = (render(scene) if self.clips else draw(scene, [rng.randrange(FRAMES)])).frames
-        return drawn if self.paint is None else self.paint(scene, drawn)
+        moments = list(range(FRAMES)) if self.clips else [rng.randrange(FRAMES)]
+        return self.draw(scene, moments)
 
     def _scene(self, index: int) -> tuple[Scene, random.Random]:
         rng = random.Random(f"{self.name} {self.seed} {index}")
@@ -138,7 +138,7 @@ def _mapped(path: Path, size: int, dtype: torch.dtype) -> Tensor:
 
 def _check(cache: Cache, codec: Autoencoder, index: int) -> None:
     """Compare an entry with what its source gives now."""
-    now = encode(codec, cache.source.frames(index))
+    now = encode(codec, cache.source.drawn(index).frames)
     difference = float((cache.latents[index].float() - now).abs().mean())
     if not difference <= TOLERANCE:
         raise CacheError(f"the cached latents of {cache.source.name!r} differ by {difference:.2f} from those that this "
@@ -174,7 +174,7 @@ def _fill_part(cache: Cache, codec: Autoencoder, done: Tensor, blocks: list[int]
         torch.set_num_threads(threads)
     for block in blocks:
         for index in range(block * BLOCK, min((block + 1) * BLOCK, cache.source.count)):
-            cache.latents[index] = encode(codec, cache.source.frames(index))
+            cache.latents[index] = encode(codec, cache.source.drawn(index).frames)
         # Only now: a block that a kill interrupts is filled again.
         done[block] = 1
 

@@ -86,7 +86,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 def muon(network: nn.Module, config: LoopConfig) -> Muon:
     """Return the optimiser of a whole network; embeddings, first and last layer are no matrices for it."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, weight in network.named_parameters():
         (matrices if weight.ndim > 1 and not _is_edge(name) else others).append(weight)
     return Muon(matrices, others, config.learning_rate, config.betas, config.weight_decay)

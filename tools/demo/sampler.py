@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ...demo import world
+from ...demo.backdrops import SIZE
 from ...demo.files import LORA, MODELS, MOTION, OWN_MOTION, WEIGHTS
+from ...demo.scenes import FRAMES
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -24,7 +25,7 @@ class Settings:
     cfg: float = 4.0
     sampler: str = "euler"
     scheduler: str = "normal"
-    frames: int = world.FRAMES
+    frames: int = FRAMES
 
 
 FEW_STEP_SETTINGS = Settings(4, 1.0, "lcm", "simple")
@@ -87,7 +88,7 @@ class DemoSampler:
         """
         import comfy.sample
 
-        side = world.SIZE // 8
+        side = SIZE // 8
         latent = torch.zeros(settings.frames, 4, side, side)
         with torch.inference_mode():
             model = self.model if reference is None else self._moving(reference)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -47,16 +47,19 @@ class Plan:
     batch: int
     learning_rate: float
     finish: int | None = None
-    """Steps over which the rate falls to zero; None goes on without an end."""
+    """Steps over which the rate falls to zero; None goes on at a constant rate."""
+    steps: int = ENDLESS
+    """Steps at a constant rate."""
 
     def name(self, stage: str) -> str:
         return stage if self.finish is None else f"{stage}-finish"
 
     def config(self) -> LoopConfig:
-        endless = self.finish is None
-        return LoopConfig(ENDLESS if endless else self.finish, self.learning_rate,
-                          rate="constant" if endless else "cosine", warmup=200 if endless else 0, betas=(0.9, 0.99),
-                          weight_decay=1e-3, precision="bfloat16", ema=0.999 if endless else 0.99, ema_warmup=True)
+        constant = LoopConfig(self.steps, self.learning_rate, warmup=min(200, self.steps // 2), betas=(0.9, 0.99),
+                              weight_decay=1e-3, precision="bfloat16", ema=0.999, ema_warmup=True)
+        if self.finish is None:
+            return constant
+        return replace(constant, steps=self.finish, rate="cosine", warmup=0, ema=0.99)
 
 
 def stage_of(name: str, network: nn.Module, loss: Callable[[int], Tensor], contents: dict[str, str], plan: Plan

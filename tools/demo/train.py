@@ -1,6 +1,7 @@
 """Train everything that is embedded from nothing: the demo model, and the files that go with it.
 
-    python dev.py train-demo        about four hours on two cores; killed and started again, it goes on where it was
+    python dev.py train-demo                            killed and started again, it goes on where it was
+    python dev.py train-demo image motion --minutes 6   in given minutes, as on a GPU
 
 With the plain denoising objective, the codec, the image model and the motion module, and what the examples put beside
 them: "pastel", a LoRA with another palette, "sway", a motion LoRA, and "layout", a ControlNet. Then that model is
@@ -12,98 +13,61 @@ Nothing that is embedded changes: all goes to the folder, whose `weights` and `m
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
-from torch.nn import functional as F
 
-from ...demo import world
-from ...demo.codec import SCALE, Codec, encode
-from ...demo.files import OWN_MOTION, TEXT, UNET
-from ...storage.atomic import replacing
-from ...training.seeds import seeded
-from . import distil, layout, styles
-from .denoising import (
-    ImageModel,
-    device,
-    finished_image_model,
-    frames_of,
-    generator,
-    image_loss,
-    motion_loss,
-    recipe,
-    scenes,
-    train_network,
-)
+from ...training import checkpoints
+from . import codec_training, distil, image_training, layout, motion_training, styles
+from .sessions import ENDLESS, Plan, Sitting
 from .stages import Workspace, arguments
 
+SHARE = 4
+"""Steps at a constant rate for each step in which a long stage is finished."""
 
-def write_weights(folder: Path, name: str, weights: dict[str, Tensor]) -> None:
-    """Store the weights in half precision."""
-    halved = {key: value.half().contiguous() for key, value in weights.items()}
-    with replacing(folder / f"{name}.safetensors") as unfinished:
-        save_file(halved, unfinished)
-
-
-def codec_loss(codec: Codec, seed: int, step: int, batch: int = 8) -> Tensor:
-    """Mean absolute error of the decoded frames, from latents as imperfect as a sampler's."""
-    chosen, rng = scenes(seed, step, batch)
-    image = frames_of(chosen, rng) * 2 - 1
-    latent = encode(image)
-    noise = torch.randn(latent.shape, generator=generator(seed, step)) * 0.05 / SCALE
-    noisy = (latent + noise * rng.random()).to(codec.conv_in.weight.device)
-    return F.l1_loss(codec.decode(noisy), image.to(noisy))
+Train = Callable[[Plan, int, Sitting, torch.device], int]
 
 
 def train_codec(workspace: Workspace, steps: int) -> None:
-    with seeded(workspace.seed):
-        codec = Codec().to(device())
-    trained = train_network("codec", codec, lambda step: codec_loss(codec, workspace.seed, step),
-                            recipe(steps, 2e-3, 0.995), workspace)
-    write_weights(workspace.weights, "codec", trained)
+    if not (workspace.weights / "codec.safetensors").exists():
+        codec_training.train_autoencoder(steps, workspace.folder, workspace.seed, workspace.device)
 
 
 def train_image(workspace: Workspace, steps: int) -> None:
-    from ...demo import model as demo_model
-
-    unet, text = demo_model.new_unet(workspace.seed), demo_model.new_text_model(workspace.seed)
-    model = ImageModel(unet, text, demo_model.tokenise)
-    model.to(device()).requires_grad_(True).train()
-    trained = train_network("image", model, lambda step: image_loss(model, workspace.seed, step), recipe(steps, 1e-3),
-                            workspace)
-    for part in ("unet", "text"):
-        write_weights(workspace.weights, part, {name.removeprefix(f"{part}."): weight
-                                            for name, weight in trained.items() if name.startswith(f"{part}.")})
+    go_on_and_finish("image", image_training.train, image_training.pace_for(workspace.device), workspace.images, steps,
+                     workspace)
 
 
 def train_motion(workspace: Workspace, steps: int) -> None:
-    """Train the motion module on clips, with the finished image model frozen."""
-    from ...demo import model as demo_model
-    from ...host.motion import run_options
-    from ...motion.files import write_motion_file
-    from ...motion.module import MotionModule
+    go_on_and_finish("motion", motion_training.train, motion_training.pace_for(workspace.device), workspace.clips,
+                     steps, workspace)
 
-    image = finished_image_model(workspace.weights)
-    with seeded(workspace.seed):
-        network = MotionModule(demo_model.MOTION_CONFIG)
-    for site in network.sites().values():
-        site.reset_output()
-    network.to(device())
-    options = run_options(network, image.unet, world.FRAMES)
-    trained = train_network("motion", network, lambda step: motion_loss(image, options, workspace.seed, step),
-                            recipe(steps, 1e-3), workspace, UNET, TEXT)
-    trained = {name: weight.half() for name, weight in trained.items()}
-    write_motion_file(workspace.weights / OWN_MOTION, trained, family="AnimateDiff", schedule="AnimateDiff",
-                      config=demo_model.MOTION_CONFIG)
+
+def go_on_and_finish(name: str, train: Train, pace: tuple[int, float], entries: int, steps: int, workspace: Workspace
+                     ) -> None:
+    """Train a long stage for its steps, or from where it was for its minutes, and finish it."""
+    folder, device = workspace.folder, workspace.device
+    checkpoint, finished = folder / f"{name}.pt", folder / f"{name}-finish.pt"
+    before = checkpoints.load(checkpoint, torch.device("cpu"), mmap=True)["step"] if checkpoint.exists() else 0
+    if workspace.minutes is None:
+        done = train(Plan(folder, workspace.seed, *pace, steps=steps), entries, Sitting(), device)
+        finish = max(1, done // SHARE)
+    else:
+        minutes = workspace.minutes * SHARE / (SHARE + 1)
+        done = train(Plan(folder, workspace.seed, *pace, steps=ENDLESS), entries, Sitting(minutes), device)
+        finish = max(1, (done - before) // SHARE)
+    if done > before:
+        # The checkpoint of another finish began with other weights.
+        finished.unlink(missing_ok=True)
+    train(Plan(folder, workspace.seed, *pace, finish=finish), entries, Sitting(), device)
 
 
 STAGES: dict[str, tuple[Callable[[Workspace, int], None], int]] = {
-    "codec": (train_codec, 4_000), "image": (train_image, 10_000), "motion": (train_motion, 6_000),
-    "pastel": (styles.train_pastel, 400), "sway": (styles.train_sway, 600), "layout": (layout.train_layout, 1_500),
+    "codec": (train_codec, 16_000), "image": (train_image, 6_000), "motion": (train_motion, 8_000),
+    "pastel": (styles.train_pastel, 400), "sway": (styles.train_sway, 400), "layout": (layout.train_layout, 1_500),
     **{name: (partial(distil.train_stage, name), recipe.steps) for name, recipe in distil.RECIPES.items()},
 }
 """What trains each stage, and for how many steps; each needs those before it."""
@@ -111,14 +75,15 @@ STAGES: dict[str, tuple[Callable[[Workspace, int], None], int]] = {
 
 def main() -> None:
     steps = {name: count for name, (_, count) in STAGES.items()}
-    chosen, workspace = arguments(__doc__.splitlines()[0], steps, Path("output") / "train-demo")
+    chosen, workspace = arguments(__doc__, steps, Path("output") / "train-demo")
     for number, (name, count) in enumerate(chosen.items(), 1):
         print(f"Stage {number} of {len(chosen)}: {name}", flush=True)
+        begun = time.monotonic()
         try:
             STAGES[name][0](workspace, count)
         except FileNotFoundError as error:
-            raise SystemExit(f"stage {name} needs what an earlier stage makes: {error}. Run that one first, or name "
-                             "the folders that have it with --weights and --models") from error
+            raise SystemExit(f"stage {name} needs what an earlier stage makes: {error}. Run that one first") from error
+        print(f"{name}: took {(time.monotonic() - begun) / 60:.1f} minutes", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ...demo.files import LORA, MODELS
+from ...demo.files import LORA, MODELS, WEIGHTS
 from ...storage.atomic import replacing
 from ...training.config import INITS, TrainingConfig
 from ...training.trainer import Stage
 from ..demo.denoising import run_loop
-from ..demo.distil import SCHEDULE, settings, world_data, write_half
+from ..demo.distil import SCHEDULE, WorldData, settings, world_data, write_motion_half
 from ..demo.sampler import Parts
+from ..demo.stages import Workspace
 from .methods import Method, ours
 
 if TYPE_CHECKING:
@@ -29,6 +30,20 @@ DIRECT_RATE = 1e-3
 """Learning rate where LoRA and motion module are trained at once: between those of the two stages, 2e-3 and 5e-4."""
 WARMUP = 10
 """Steps, fewer than those to the first mark."""
+IMAGES, CLIPS = 6_400, 640
+"""Entries of the caches that they learn from, more than 400 steps draw."""
+
+
+class Embedded(Workspace):
+    """What trainings work on that begin with the embedded model: only caches and checkpoints go into its folder."""
+
+    @property
+    def weights(self) -> Path:
+        return WEIGHTS
+
+    @property
+    def models(self) -> Path:
+        return MODELS
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,11 @@ class Variant:
 def recipes() -> str:
     """Return what the demo's own training says of the two stages."""
     return repr([settings(stage, WARMUP + 1, SEED) for stage in ("lora", "t2v")])
+
+
+def data(folder: Path) -> WorldData:
+    """Return what the ablations learn from."""
+    return world_data(Embedded(folder, SEED, IMAGES, CLIPS))
 
 
 def decoupling(folder: Path, steps: int) -> list[Method]:
@@ -92,10 +112,10 @@ def motion_modules(variant: Variant, marks: tuple[int, ...], folder: Path, lora:
             given = None if lora is None else {key: tensor.float() for key, tensor in load_file(lora).items()}
             teacher = load_motion(motion_path(EMBEDDED))
             motion, trained, _ = distil_motion_module(
-                load_demo_model()[0], teacher, given, world_data(), request, _run(name, folder))
+                load_demo_model()[0], teacher, given, data(folder), request, _run(name, folder))
             if lora is None:
                 _write(trained, own)
-            write_half(motion, path)
+            write_motion_half(motion, path)
         yield mark, Parts(path, (own,))
 
 
@@ -106,7 +126,7 @@ def _spatial_lora(folder: Path, steps: int) -> Path:
     path = folder / f"decoupled-{steps}-lora.safetensors"
     if not path.is_file():
         request = _request("lora", path.stem, steps)
-        lora, _ = distil_spatial_lora(load_demo_model()[0], world_data(), request, _run(path.stem, folder))
+        lora, _ = distil_spatial_lora(load_demo_model()[0], data(folder), request, _run(path.stem, folder))
         _write(lora, path)
     return path
 

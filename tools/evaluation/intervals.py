@@ -1,4 +1,4 @@
-"""Means with the interval in which the true mean lies."""
+"""Figures over independent runs, with the interval in which the true one lies."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from statistics import fmean, stdev
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over independent runs."""
+    """A figure over independent runs."""
 
     mean: float
+    """What all runs together give."""
     half_width: float
     """Half of the confidence interval; NaN for a single run."""
 
@@ -32,9 +33,28 @@ def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
     """
     if not values:
         raise ValueError("there are no values to average")
-    if len(values) == 1:
-        return Estimate(values[0], math.nan)
+    return Estimate(fmean(values), _half_width(values, level) / math.sqrt(len(values)))
+
+
+def jackknife(whole: float, without: Sequence[float], level: float = 0.95) -> Estimate:
+    """Return a figure of all runs, and half its confidence interval from leaving each of them out (Tukey 1958).
+
+    For a mean over runs of the same size that is what `estimate` says. It holds for what is no mean as well: a ratio of
+    sums, or a distance, which of a single run would be too large.
+
+    Args:
+        without: The figure of all runs but one, for each of them; of a single run, nothing.
+    """
+    if not without:
+        return Estimate(whole, math.nan)
+    count = len(without)
+    return Estimate(whole, _half_width(without, level) * (count - 1) / math.sqrt(count))
+
+
+def _half_width(values: Sequence[float], level: float) -> float:
+    """Return the standard deviation times Student's quantile; NaN for a single value, or where one is unknown."""
+    if len(values) == 1 or any(map(math.isnan, values)):
+        return math.nan
     from scipy import stats
 
-    quantile = stats.t.ppf((1 + level) / 2, len(values) - 1)
-    return Estimate(fmean(values), float(quantile) * stdev(values) / math.sqrt(len(values)))
+    return float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * stdev(values)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 BLOCK = 16
 """Pixels along each side of a matched block."""
 REACH = 6
-"""Pixels that a block is looked for in each direction, well beyond what the world's fastest object moves a frame."""
+"""Pixels that a block is looked for in each direction, well beyond what the world's fastest subject moves a frame."""
 
 
 def unexplained_change(clip: Tensor, block: int = BLOCK, reach: int = REACH) -> float:

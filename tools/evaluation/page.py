@@ -7,24 +7,34 @@ Made by
     python dev.py paper-table --seeds {seeds} --prompts {prompts} \\
         --search-prompts {search_prompts} --ablation-steps {ablation_steps}
 
-on the demo model: {clips} clips of 16 frames for each row, the same prompts and the same noise in all rows. Figures are
+on the demo model: {clips} clips of 16 frames for each row, the same scenes and the same noise in all rows. Figures are
 means over {seeds} seeds (0 to {last}) of {prompts} prompts each, with 95 % intervals by Student's t. What the figures
-are: [evaluation.md](evaluation.md).
+see and do not see: [evaluation.md](evaluation.md).
 
 {sections}
 """
-SAMPLERS = """For DDIM and DPM++ 2M, with evenly spaced timesteps (`sgm_uniform`), the guidance with the lowest distance
-over {search_prompts} other prompts was taken, for every number of steps. Clips of the world itself have the distance in
-the first row, because so few clips do not show their distribution exactly.
+WORDS = {
+    "specific": """Prompts say all of a scene but its size and place: "a penguin running left in the snow". DDIM and
+DPM++ 2M, with evenly spaced timesteps (`sgm_uniform`), are there twice: at the teacher's guidance, as in the paper, and
+with the guidance that had the lowest distance over {search_prompts} other prompts, for every number of steps.""",
+    "class words": """The same scenes, of which prompts say only the kind of subject and what it does: "an animal
+running left". What they leave open, a sampler has to choose. The best guidance of DDIM and DPM++ 2M was looked for over
+{search_prompts} other prompts of this kind.""",
+}
+"""What is said of each kind of prompts."""
+SAMPLERS = """{words}
 
-![The figures over the number of steps](paper-table.png)
+Clips of the world itself have the distance in the first row, because so few clips do not show their distribution
+exactly. Those through the codec are what a model without fault would get.
+
+![The figures over the number of steps]({picture})
 
 {notes}
 """
 PERSONALISED = """The demo model with a LoRA of another palette, which neither the motion modules nor the spatial LoRA
 have seen. The clips are measured with the palette undone."""
-ADAPTERS = """4 steps without guidance. Image to video is shown the scene's first frame, the ControlNet the silhouettes
-along the scene's path; the prompt alone can know neither."""
+ADAPTERS = """4 steps without guidance. Image to video is shown the scene's first frame, the ControlNet the outlines of
+the subject on its path; the prompt alone can know neither."""
 DECOUPLING = """From the teacher, {steps} steps of training at a constant rate: half for the spatial LoRA on images and
 half for the motion module on clips, or all for both at once on clips. Every step sees 16 frames, and those of a clip
 cost more: if anything, both at once has more compute. 4 steps of sampling.

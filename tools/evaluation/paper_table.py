@@ -1,6 +1,6 @@
 """The paper's tables in miniature, on the demo model: few-step samplers, ours, the guided teacher, and the ablations.
 
-    python dev.py paper-table --seeds 3 --prompts 16
+    python dev.py paper-table --seeds 5 --prompts 16
 
 Killed and started again, it goes on where it was. The last line is one JSON object.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...storage.atomic import write_text
 from ..demo.sampler import DISTILLED, Parts
-from .methods import compared, ours
+from .methods import SEEDS, compared, ours
 from .page import PAGE
 from .report import plain
 from .runner import ROOT, Runner
@@ -24,12 +24,12 @@ def _arguments() -> argparse.Namespace:
     methods = list(compared(DISTILLED))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sections", nargs="*", default=list(SECTIONS), choices=list(SECTIONS))
-    parser.add_argument("--methods", nargs="*", default=methods, choices=methods, help="of the section samplers")
+    parser.add_argument("--methods", nargs="*", default=methods, choices=methods, help="of the tables of samplers")
     parser.add_argument("--motion", type=Path, help="another distilled motion file")
     parser.add_argument("--lora", type=Path, help="another distilled spatial LoRA")
-    parser.add_argument("--seeds", type=int, default=3, help="independent runs, for the intervals")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="independent runs, for the intervals")
     parser.add_argument("--prompts", type=int, default=16, help="clips of a run")
-    parser.add_argument("--search-prompts", type=int, default=16, help="clips for each guidance that is tried")
+    parser.add_argument("--search-prompts", type=int, default=32, help="clips for each guidance that is tried")
     parser.add_argument("--ablation-steps", type=int, default=400, help="training steps of an ablation")
     parser.add_argument("--timings", type=int, default=3, help="pairs of runs that are timed; 0 times nothing")
     parser.add_argument("--folder", type=Path, default=ROOT / "output" / "paper-table",

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from pathlib import Path
 
 from ...storage.atomic import replacing
 from .intervals import Estimate
 
-FIGURES = {"frechet": "Fréchet distance", "obedience": "obedience", "colour": "colour", "shape": "shape",
-           "direction": "direction", "background": "background", "change": "unexplained change", "motion": "motion",
-           "layout": "layout IoU", "start": "IoU of the first frame"}
+FIGURES = {"frechet": "Fréchet distance", "accuracy": "accuracy", "subject": "subject", "way": "direction",
+           "backdrop": "background", "explained": "explained foreground", "texture": "texture kept",
+           "change": "unexplained change", "motion": "motion", "layout": "layout IoU",
+           "start": "IoU of the first frame"}
 """What a figure of Figures is called, by its name."""
 TITLES = FIGURES | {"from_teacher": "distance from the teacher"}
 """What a row's figure is called."""
-PLOTTED = {"frechet": "Fréchet distance (lower is better)", "obedience": "share of prompts obeyed",
-           "motion": "motion, 1 is the world's"}
-CURVES = {"frechet": "Fréchet distance (lower is better)", "direction": "share of prompts with the right direction",
+PLOTTED = {"frechet": "Fréchet distance (lower is better)", "subject": "share of prompts with the right subject",
+           "texture": "texture kept, 1 is the world's through the codec"}
+CURVES = {"frechet": "Fréchet distance (lower is better)", "way": "share of prompts with the right direction",
           "from_teacher": "distance from the teacher's clips"}
 
 
@@ -27,7 +29,7 @@ class Row:
 
     method: str
     steps: int | None
-    """None for the world itself."""
+    """None for the world's own clips."""
     cfg: float | None
     figures: dict[str, Estimate]
     """Over seeds, by names in TITLES."""
@@ -72,7 +74,7 @@ def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Draw figures over the number of sampling steps, with their intervals; the world's own as a line."""
+    """Draw figures over the number of sampling steps, with their intervals; the world's own as lines."""
     few = {method: sorted((row for row in rows if row.method == method), key=lambda row: row.steps)
            for method in dict.fromkeys(row.method for row in rows if row.steps is not None)}
     lines = {method: [(row.steps, row.figures) for row in points] for method, points in few.items()}
@@ -96,8 +98,8 @@ def _draw(lines: Mapping[str, Sequence[tuple[int, Mapping[str, Estimate]]]], lev
             found = [figures[name] for _, figures in points]
             axes.errorbar([steps for steps, _ in points], [value.mean for value in found],
                           [value.half_width for value in found], label=label, marker="o", capsize=3)
-        for label, figures in levels.items():
-            axes.axhline(figures[name].mean, color="grey", linestyle=":", label=label)
+        for (label, figures), style in zip(levels.items(), cycle((":", "--"))):
+            axes.axhline(figures[name].mean, color="grey", linestyle=style, label=label)
         axes.set(title=title, xlabel=over, xscale="log", ylim=(0, None))
         axes.set_xticks(places, labels=[str(place) for place in places], minor=False)
         axes.minorticks_off()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from statistics import fmean
 
@@ -13,23 +13,27 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from ...demo import world
+from ...demo.autoencoder import Autoencoder
 from ...demo.files import WEIGHTS
+from ...demo.scenes import Scene, outline, render
+from ...demo.subjects import ATLAS
 from ...storage.atomic import replacing
 from ...training import fingerprint
 from ..demo import styles
+from ..demo.latent_cache import load_codec
 from ..demo.sampler import DemoSampler, Settings
 from .frechet import FeatureStatistics
-from .measure import Figures, measure_run, noise_seed, scenes, sum_up, world_statistics
+from .measure import WORDS, Figures, Measured, Run, measure_run, noise_seed, scenes, sum_up, world_statistics
 from .methods import Method, teacher
 from .records import continued
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("demo", "host", "motion", "samplers", "tools/demo", "training")
 """The code that makes a clip, or a file that clips are made with."""
-MEASURED = ("tools/evaluation/features.py", "tools/evaluation/motion.py", "tools/evaluation/measure.py")
+MEASURED = tuple(f"tools/evaluation/{name}.py" for name in ("features", "motion", "texture", "measure"))
 """The code that measures one. What was measured with another is measured again, as is what other rooms made."""
-OWN = tuple(WEIGHTS / f"{name}.safetensors" for name in ("unet", "text", "codec", "motion"))
+CODEC = WEIGHTS / "codec.safetensors"
+OWN = (*(WEIGHTS / f"{name}.safetensors" for name in ("unet", "text", "motion")), CODEC)
 """The demo model's files."""
 RECENT = 64
 """Clips that are remembered, 3 MiB each: one that is measured in two ways is sampled once."""
@@ -40,21 +44,43 @@ class Runner:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.compared: FeatureStatistics = world_statistics()
         self.sampler = cache(DemoSampler)
         self.clip = lru_cache(RECENT)(self._sampled)
+        self.through_codec = cache(self._through_codec)
         self.bar = tqdm(unit=" clips", mininterval=5)
 
-    def __call__(self, method: Method, steps: int, cfg: float, seed: int, prompts: int) -> Figures:
-        """Return the figures of one run."""
+    @cached_property
+    def compared(self) -> FeatureStatistics:
+        """Return what clips are compared with."""
+        return world_statistics(self.folder / f"reference-{evidence('reference', [], *MEASURED)}.jsonl")
+
+    @cached_property
+    def codec(self) -> Autoencoder:
+        return load_codec(WEIGHTS)
+
+    def figures(self, runs: Sequence[Run]) -> Figures:
+        """Return what is said of some runs together."""
+        return sum_up(runs, self.compared)
+
+    def __call__(self, method: Method, steps: int, cfg: float, seed: int, prompts: int) -> Run:
+        """Measure a method's clips for the prompts of a seed."""
         self._show(method, steps, cfg, seed)
         settings = Settings(steps, cfg, method.sampler, method.scheduler)
 
-        def sample(scene: world.Scene, number: int) -> Tensor:
+        def sample(scene: Scene, number: int) -> Tensor:
             return self.clip(method, scene, number, settings)
 
         record = self.folder / f"{steps}-{cfg:g}-{seed}-{digest(method)}.jsonl"
-        return sum_up(measure_run(sample, seed, prompts, record), self.compared)
+        return self._run(measure_run(sample, method.words, seed, prompts, record), seed)
+
+    def world(self, words: str, seed: int, prompts: int) -> Run:
+        """Measure the world's own clips for the prompts of a seed."""
+        record = self.folder / f"world-{seed}-{evidence(f'world {words}', [], *MEASURED)}.jsonl"
+        return self._run(self._measured(lambda scene: render(scene).frames, words, seed, prompts, record), seed)
+
+    def world_through_codec(self, words: str, seed: int, prompts: int) -> Run:
+        """Measure the same through the codec, which is what a model without fault would make."""
+        return self._run(self.through_codec(words, seed, prompts), seed)
 
     def from_teacher(self, method: Method, steps: int, seed: int, prompts: int) -> float:
         """Return how far a method's clips, without guidance, are from the teacher's of the same prompts and noise.
@@ -72,12 +98,12 @@ class Runner:
         record = self.folder / f"from-teacher-{steps}-{seed}-{digest(teacher())}-{digest(method)}.jsonl"
         return fmean(line["distance"] for line in continued(record, prompts, measure))
 
-    def _teachers(self, scene: world.Scene, seed: int) -> Tensor:
+    def _teachers(self, scene: Scene, seed: int) -> Tensor:
         """Return the teacher's clip, which is kept."""
         guided = teacher()
         path = self.folder / f"teacher-{digest(guided)}" / f"{seed}.safetensors"
         if not path.is_file():
-            [steps], [cfg] = guided.steps, guided.cfgs
+            steps, cfg = guided.steps[0], guided.cfgs[0]
             self._show(guided, steps, cfg, seed)
             settings = Settings(steps, cfg, guided.sampler, guided.scheduler)
             clip = self.clip(guided, scene, seed, settings)
@@ -85,7 +111,24 @@ class Runner:
                 save_file({"clip": clip.contiguous()}, unfinished)
         return load_file(path)["clip"]
 
-    def _sampled(self, method: Method, scene: world.Scene, seed: int, settings: Settings) -> Tensor:
+    def _run(self, clips: list[Measured], seed: int) -> Run:
+        return Run(clips, self.through_codec("specific", seed, len(clips)))
+
+    def _through_codec(self, words: str, seed: int, prompts: int) -> list[Measured]:
+        record = self.folder / f"through-codec-{seed}-{evidence(f'codec {words}', [CODEC], *MEASURED)}.jsonl"
+        return self._measured(lambda scene: decoded(self.codec, render(scene).frames), words, seed, prompts, record)
+
+    def _measured(self, draw: Callable[[Scene], Tensor], words: str, seed: int, prompts: int, record: Path
+                  ) -> list[Measured]:
+        """Measure the world's clips."""
+        def sample(scene: Scene, number: int) -> Tensor:
+            self.bar.set_description(f"the world, seed {seed}")
+            self.bar.update()
+            return draw(scene)
+
+        return measure_run(sample, words, seed, prompts, record)
+
+    def _sampled(self, method: Method, scene: Scene, seed: int, settings: Settings) -> Tensor:
         clip = sampled(self.sampler(method.parts), method, scene, seed, settings)
         self.bar.update()
         return clip
@@ -93,25 +136,24 @@ class Runner:
     def _show(self, method: Method, steps: int, cfg: float, seed: int) -> None:
         self.bar.set_description(f"{method.name}, {steps} steps, cfg {cfg:g}, seed {seed}")
 
-    def world(self, seed: int, prompts: int) -> Figures:
-        """Return the figures of the world's own clips for the prompts of a run."""
-        record = self.folder / f"world-{seed}-{digest(None)}.jsonl"
-        return sum_up(measure_run(lambda scene, _: world.render(scene), seed, prompts, record), self.compared)
 
-
-def sampled(sampler: DemoSampler, method: Method, scene: world.Scene, seed: int, settings: Settings) -> Tensor:
+def sampled(sampler: DemoSampler, method: Method, scene: Scene, seed: int, settings: Settings) -> Tensor:
     """Return a method's clip for a scene, (f, 3, h, w), as it is measured."""
-    hints = world.hints(scene, world.positions(scene)) if method.follows == "layout" else None
-    reference = world.render(scene)[0] if method.follows == "image" else None
-    clip = sampler(world.caption(scene), seed, settings, hints, reference)
+    hints = outline(render(scene)) if method.follows == "layout" else None
+    reference = render(scene).frames[0] if method.follows == "image" else None
+    clip = sampler(WORDS[method.words](scene), seed, settings, hints, reference)
     return styles.plain(clip) if method.pastel else clip
 
 
-def digest(method: Method | None) -> str:
+def decoded(codec: Autoencoder, frames: Tensor) -> Tensor:
+    """Return frames, (f, 3, h, w) with values 0 to 1, as the codec gives them back."""
+    with torch.inference_mode():
+        return ((codec.decode(codec.encode(2 * frames - 1)) + 1) / 2).clamp(0, 1)
+
+
+def digest(method: Method) -> str:
     """Return a name for all that a record depends on: weights, settings, the code, and how clips are measured."""
-    if method is None:
-        return evidence("world", [], *MEASURED)
-    settings = f"{method.sampler} {method.scheduler} {method.follows} {method.pastel}"
+    settings = f"{method.sampler} {method.scheduler} {method.words} {method.follows} {method.pastel}"
     return evidence(settings, [*OWN, *method.parts.files], *MEASURED)
 
 
@@ -122,5 +164,5 @@ def evidence(settings: str, files: Iterable[Path], *code: str) -> str:
         code: Further files of the code.
     """
     computes = str(torch.__version__), comfyui_version.__version__
-    return fingerprint.digest(settings, fingerprint.of_files(files), fingerprint.of_code(*ROOMS, *code, root=ROOT),
-                              computes)[:12]
+    contents = fingerprint.of_files([ATLAS, *files])
+    return fingerprint.digest(settings, contents, fingerprint.of_code(*ROOMS, *code, root=ROOT), computes)[:12]

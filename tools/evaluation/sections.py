@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
-from ...demo import world
+from ...demo.captions import caption
 from ...demo.files import LORA, MODELS
 from ..demo.sampler import DemoSampler, Parts, Settings
 from . import ablations, page
-from .claims import Claim, against_baselines, against_teacher, seed_by_seed
-from .intervals import estimate
-from .measure import Figures, scenes
-from .methods import Method, adapted, compared, ours, personalised
+from .claims import Claim, against_baselines, against_teacher, seed_by_seed, texture_kept
+from .intervals import Estimate, estimate, jackknife
+from .measure import Figures, Run, scenes
+from .methods import TEACHER_STEPS, Method, adapted, compared, ours, personalised
 from .report import FIGURES, Row, Section, plot, plot_training
 from .runner import OWN, Runner, evidence
 
 SEARCH_SEED = 99
 """Prompts that guidance is chosen on; no figure of the table comes from them."""
-TEACHER_STEPS = 50
-"""Steps of the guided teacher that the paper takes the time of."""
-QUALITY = ("frechet", "obedience", "colour", "shape", "direction", "change", "motion")
-FOLLOWED = ("start", "layout", "colour", "shape", "direction", "background", "motion")
+QUALITY = ("frechet", "accuracy", "subject", "way", "backdrop", "explained", "texture", "change", "motion")
+LOOSE = tuple(name for name in QUALITY if name != "backdrop")
+"""What is said of clips whose prompts name no background."""
+FOLLOWED = ("start", "layout", "subject", "way", "backdrop", "explained", "motion")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Scope:
     prompts: int
     search_prompts: int
     methods: list[str]
-    """Of the section samplers, by name."""
+    """Of the two tables of samplers, by name."""
     ablation_steps: int
     timings: int
     docs: Path
@@ -47,26 +47,32 @@ class Scope:
 
     def row(self, method: Method, steps: int, cfg: float) -> Row:
         """Return a method's row."""
-        return row(method.name, steps, cfg, self.runs(method, steps, cfg))
+        return row(method.name, steps, cfg, self.runs(method, steps, cfg), self.run.figures)
 
-    def runs(self, method: Method, steps: int, cfg: float) -> list[Figures]:
-        """Return a method's figures for each seed."""
+    def runs(self, method: Method, steps: int, cfg: float) -> list[Run]:
+        """Return what was measured of a method's clips for each seed."""
         return [self.run(method, steps, cfg, seed, self.prompts) for seed in range(self.seeds)]
 
     def rows(self, methods: list[Method]) -> list[Row]:
         """Return the rows of methods that need no search."""
         return [self.row(method, steps, method.cfgs[0]) for method in methods for steps in method.steps]
 
-    def frechet(self, method: Method) -> list[float]:
-        """Return the Fréchet distance for each seed of a method that needs no search."""
-        return [run.frechet for run in self.runs(method, method.steps[0], method.cfgs[0])]
+    def nearer(self, method: Method, other: Method) -> Estimate:
+        """Return by how much a method's Fréchet distance is less than another's; neither needs a search."""
+        of_each = [over_seeds(self.runs(each, each.steps[0], each.cfgs[0]), self.run.figures)
+                   for each in (other, method)]
+        whole, *without = ([figures.frechet for figures in found] for found in zip(*of_each, strict=True))
+        return jackknife(whole[0] - whole[1], [far - near for far, near in without])
 
     def from_teacher(self, method: Method) -> list[float]:
         """Return the distance between a method's clips and the teacher's for each seed."""
         return [self.run.from_teacher(method, method.steps[0], seed, self.prompts) for seed in range(self.seeds)]
 
-    def world(self) -> Row:
-        return row("the world", None, None, [self.run.world(seed, self.prompts) for seed in range(self.seeds)])
+    def world(self, words: str) -> list[Row]:
+        """Return the rows of the world's own clips, and of those through the codec."""
+        made = {"the world": self.run.world, "the world through the codec": self.run.world_through_codec}
+        return [row(name, None, None, [run(words, seed, self.prompts) for seed in range(self.seeds)],
+                    self.run.figures) for name, run in made.items()]
 
     @property
     def trained(self) -> Path:
@@ -74,18 +80,25 @@ class Scope:
         return self.run.folder / "trained" / evidence(ablations.recipes(), [*OWN, MODELS / LORA], ablations.CODE)
 
 
-def row(name: str, steps: int | None, cfg: float | None, runs: list[Figures]) -> Row:
+def over_seeds(runs: list[Run], figures: Callable[[Sequence[Run]], Figures]) -> list[Figures]:
+    """Return the figures of all runs, and of all but each of them."""
+    without = [runs[:number] + runs[number + 1:] for number in range(len(runs))] if len(runs) > 1 else []
+    return [figures(kept) for kept in (runs, *without)]
+
+
+def row(name: str, steps: int | None, cfg: float | None, runs: list[Run],
+        figures: Callable[[Sequence[Run]], Figures]) -> Row:
     """Return the estimates over the runs of a row, one for each seed."""
-    values = {figure: [value for run in runs if not math.isnan(value := getattr(run, figure))]
-              for figure in FIGURES}
-    return Row(name, steps, cfg, {figure: estimate(found or [math.nan]) for figure, found in values.items()})
+    whole, *without = over_seeds(runs, figures)
+    return Row(name, steps, cfg, {figure: jackknife(getattr(whole, figure), [getattr(some, figure) for some in without])
+                                  for figure in FIGURES})
 
 
-def chosen_cfg(method: Method, steps: int, run: Callable[..., Figures], prompts: int) -> float:
+def chosen_cfg(method: Method, steps: int, run: Runner, prompts: int) -> float:
     """Return the guidance with the lowest Fréchet distance on the prompts of the search."""
     if len(method.cfgs) == 1:
         return method.cfgs[0]
-    return min(method.cfgs, key=lambda cfg: run(method, steps, cfg, SEARCH_SEED, prompts).frechet)
+    return min(method.cfgs, key=lambda cfg: run.figures([run(method, steps, cfg, SEARCH_SEED, prompts)]).frechet)
 
 
 def bullets(*claims: Claim) -> str:
@@ -93,23 +106,28 @@ def bullets(*claims: Claim) -> str:
     return "\n".join(f"- {line}" for claim in claims for line in claim.lines)
 
 
-def samplers(scope: Scope) -> Section:
+def samplers(scope: Scope, words: str = "specific") -> Section:
     """The paper's first table, and what it says of the paper's claims."""
-    known = compared(scope.parts)
-    rows = [scope.world(), *(scope.row(method, steps, chosen_cfg(method, steps, scope.run, scope.search_prompts))
-                            for method in (known[name] for name in scope.methods) for steps in method.steps)]
-    plot(rows, scope.docs / "paper-table.png")
-    claims = [against_teacher(rows), against_baselines(rows), *([wall_time(scope)] if scope.timings else [])]
-    text = page.SAMPLERS.format(search_prompts=scope.search_prompts, notes=bullets(*claims))
-    return Section("Samplers", text, QUALITY, rows, {key: value for claim in claims
-                                                     for key, value in claim.figures.items()})
+    known = compared(scope.parts, words)
+    rows = [*scope.world(words),
+            *(scope.row(method, steps, chosen_cfg(method, steps, scope.run, scope.search_prompts))
+              for method in (known[name] for name in scope.methods) for steps in method.steps)]
+    kind, specific = words.replace(" ", "-"), words == "specific"
+    picture = "paper-table.png" if specific else f"paper-table-{kind}.png"
+    plot(rows, scope.docs / picture)
+    claims = [against_teacher(rows), *against_baselines(rows), texture_kept(rows)]
+    claims += [wall_time(scope)] if specific and scope.timings else []
+    example = page.WORDS[words].format(search_prompts=scope.search_prompts)
+    text = page.SAMPLERS.format(words=example, picture=picture, notes=bullets(*claims))
+    return Section(f"Samplers, {words}" + (" prompts" if specific else ""), text, QUALITY if specific else LOOSE, rows,
+                   {key: value for claim in claims for key, value in claim.figures.items()})
 
 
 def wall_time(scope: Scope) -> Claim:
-    """Say how long the guided teacher's 50 steps take over 4 steps without guidance: median of pairs of runs."""
+    """Say how long the guided teacher's many steps take over 4 steps without guidance: median of pairs of runs."""
     teacher, student, few = scope.run.sampler(Parts()), scope.run.sampler(scope.parts), ours()
-    prompt = world.caption(scenes(0, 1)[0])
-    settings = Settings(TEACHER_STEPS, 7.5, "ddim", "normal"), Settings(4, 1.0, few.sampler, few.scheduler)
+    prompt, many = caption(scenes(0, 1)[0]), TEACHER_STEPS[-1]
+    settings = Settings(many, Settings().cfg, "ddim", "normal"), Settings(4, 1.0, few.sampler, few.scheduler)
 
     def seconds(sample: DemoSampler, how: Settings) -> float:
         start = time.perf_counter()
@@ -118,7 +136,7 @@ def wall_time(scope: Scope) -> Claim:
 
     seconds(student, settings[1])
     ratio = median(seconds(teacher, settings[0]) / seconds(student, settings[1]) for _ in range(scope.timings))
-    return Claim([f"{TEACHER_STEPS} steps of the guided teacher take {ratio:.1f} times as long as 4 steps without "
+    return Claim([f"{many} steps of the guided teacher take {ratio:.1f} times as long as 4 steps without "
                   f"guidance, text, codec and all, in one process, median of {scope.timings} pairs."],
                  {"wall_time_ratio": round(ratio, 2)})
 
@@ -135,27 +153,31 @@ def adapters(scope: Scope) -> Section:
 
 
 def decoupling(scope: Scope) -> Section:
-    methods = ablations.decoupling(scope.trained, scope.ablation_steps)
-    claim = seed_by_seed("Fréchet distance", {method.name: {scope.ablation_steps: scope.frechet(method)}
-                                              for method in methods})
+    apart, direct = methods = ablations.decoupling(scope.trained, scope.ablation_steps)
+    claim = seed_by_seed("Fréchet distance", apart.name,
+                         {direct.name: {scope.ablation_steps: scope.nearer(apart, direct)}})
     text = page.DECOUPLING.format(steps=scope.ablation_steps, notes=bullets(claim))
     return Section("One stage after the other, or both at once", text, QUALITY, scope.rows(methods), claim.figures)
 
 
 def initialisation(scope: Scope) -> Section:
     marks = tuple(scope.ablation_steps // part for part in (16, 8, 4, 2))
-    methods = ablations.initialisations(scope.trained, marks)
+    methods = {name: dict(points) for name, points in ablations.initialisations(scope.trained, marks).items()}
+    first, *others = methods
 
     near: dict[str, dict[int, list[float]]] = {name: {} for name in methods}
-    world: dict[str, dict[int, list[float]]] = {name: {} for name in methods}
     curves: dict[str, list[tuple[int, Row]]] = {name: [] for name in methods}
-    for name, mark, method in ((name, *point) for name, points in methods.items() for point in points):
+    for name, mark, method in ((name, *point) for name, points in methods.items() for point in points.items()):
         # One right after the other, while the clips are remembered.
-        world[name][mark], near[name][mark] = scope.frechet(method), scope.from_teacher(method)
-        curves[name].append((mark, scope.rows([method])[0].also(from_teacher=estimate(near[name][mark]))))
+        figures, near[name][mark] = scope.rows([method])[0], scope.from_teacher(method)
+        curves[name].append((mark, figures.also(from_teacher=estimate(near[name][mark]))))
     plot_training(curves, scope.docs / "paper-table-initialisation.png")
-    claims = {"from_teacher": seed_by_seed("Distance from the teacher's clips", near),
-              "frechet": seed_by_seed("Fréchet distance", world)}
+    gains = {name: {mark: estimate([other - own for other, own in zip(far, near[first][mark], strict=True)])
+                    for mark, far in near[name].items()} for name in others}
+    distances = {name: {mark: scope.nearer(methods[first][mark], methods[name][mark]) for mark in marks}
+                 for name in others}
+    claims = {"from_teacher": seed_by_seed("Distance from the teacher's clips", first, gains),
+              "frechet": seed_by_seed("Fréchet distance", first, distances)}
     text = page.INITIALISATION.format(notes=bullets(*claims.values()))
     return Section("The special initialisation", text, (*QUALITY, "from_teacher"),
                    [found for points in curves.values() for _, found in points],
@@ -163,6 +185,6 @@ def initialisation(scope: Scope) -> Section:
 
 
 SECTIONS: dict[str, Callable[[Scope], Section]] = {
-    "samplers": samplers, "personalised": personalised_base, "adapters": adapters, "decoupling": decoupling,
-    "initialisation": initialisation,
+    "samplers": samplers, "class-words": partial(samplers, words="class words"), "personalised": personalised_base,
+    "adapters": adapters, "decoupling": decoupling, "initialisation": initialisation,
 }

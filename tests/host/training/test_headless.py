@@ -9,7 +9,7 @@ import pytest
 import torch
 from animatelcm.host.training import headless, runs
 from animatelcm.host.training.headless import CachedData, Loaded
-from animatelcm.tests.host.controls import control_lora
+from animatelcm.tests.host.controls import DEMO_CONFIG, control_lora
 from animatelcm.tests.support import loaded_motion, tiny_model
 from animatelcm.tests.training.clip_files import numbered_frames, write_video
 from animatelcm.training import loop
@@ -49,8 +49,8 @@ def test_versions_of_a_name_do_not_overwrite_each_other(tmp_path, monkeypatch):
 
 
 def test_a_folder_of_clips_is_its_files_and_how_they_are_cut(tmp_path):
-    write_video(tmp_path / "clips" / "a.mp4", numbered_frames(3, 64, 64), "a red circle")
-    write_video(tmp_path / "clips" / "b.mp4", numbered_frames(4, 64, 64), "a blue circle")
+    write_video(tmp_path / "clips" / "a.mp4", numbered_frames(3, 64, 64), "a red car")
+    write_video(tmp_path / "clips" / "b.mp4", numbered_frames(4, 64, 64), "a bee")
 
     def of(**tables):
         asked = plan({"stage": "adapt", "preset": "tiny", "data": str(tmp_path / "clips"),
@@ -63,15 +63,15 @@ def test_a_folder_of_clips_is_its_files_and_how_they_are_cut(tmp_path):
     assert of(views={"views": 2}).differences(before, 0) == ["views.views 2, was 4"]
     assert of(clips={"flip": 0.5}).differences(before, 0) == ["clips.flip 0.5, was 0.0"]
     other = replace(before, contents={**before.contents, "data": "x"})
-    (tmp_path / "clips" / "a.txt").write_text("a green circle", encoding="utf-8")
+    (tmp_path / "clips" / "a.txt").write_text("a penguin", encoding="utf-8")
     assert of().differences(before, 0) == before.differences(other, 0) == ["other data"]
 
 
 def test_a_control_net_is_tuned_on_a_folder_of_clips_and_hints(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "estimate", lambda *args: Estimate(0, 0, 2**20, 0, 0))
-    given = {key: weight.contiguous() for key, weight in control_lora().control_weights.items()}
+    given = {key: weight.contiguous() for key, weight in control_lora(DEMO_CONFIG).control_weights.items()}
     save_file(given, tmp_path / "control.safetensors")
-    write_video(tmp_path / "clips" / "a.mp4", numbered_frames(3, 64, 64), "a red circle")
+    write_video(tmp_path / "clips" / "a.mp4", numbered_frames(3, 64, 64), "a red car")
     write_video(tmp_path / "clips" / "a.hint.mp4", numbered_frames(3, 64, 64), caption=None)
     asked = plan({"stage": "adapt", "preset": "tiny", "data": str(tmp_path / "clips"), "loop": {"steps": 1},
                   "control_net": str(tmp_path / "control.safetensors"), "views": {"views": 1},

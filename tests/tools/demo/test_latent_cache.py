@@ -26,7 +26,7 @@ def test_entries_are_the_latents_of_their_scenes(tmp_path, codec):
         cache = cached(tmp_path, source, codec, workers=1)
         assert cache.latents.shape == source.shape
         for index in (0, source.count - 1):
-            expected = encode(codec, source.frames(index))
+            expected = encode(codec, source.drawn(index).frames)
             assert torch.allclose(cache.batch([index], torch.device("cpu")), expected, atol=5e-3)
     assert len({source.scene(index) for index in range(4)}) == 4
 

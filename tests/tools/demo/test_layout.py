@@ -1,54 +1,29 @@
-"""Layouts of the world, and the demo's ControlNet from its first step to the stock nodes."""
+"""Outlines of the world, and the demo's ControlNet from its first step to the stock nodes."""
 
-import random
 from functools import partial
 
 import folder_paths
 import pytest
 import torch
 from animatelcm.demo import model as demo_model
-from animatelcm.demo import world
 from animatelcm.demo.files import WEIGHTS
+from animatelcm.demo.scenes import Scene, outline, render
 from animatelcm.host.training.network import Trainable
 from animatelcm.tests.support import conditioning, noise_for, run
 from animatelcm.tools.demo import layout
+from animatelcm.tools.demo.latent_cache import BLOCK
 from animatelcm.tools.demo.stages import Workspace
 
 from nodes import ControlNetApplyAdvanced, ControlNetLoader
 
 
-def scene_of(seed):
-    scene = world.random_scene(random.Random(seed))
-    return scene, world.positions(scene)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_a_clip_keeps_to_its_own_layout_and_to_no_other(seed):
-    scene, path = scene_of(seed)
-    clip, own = world.render(scene), world.hints(scene, path)
-    assert own.shape == clip.shape and (own.min(), own.max()) == (0, 1)
-    kept = layout.layout_iou(clip, own)
-    assert kept.shape == (world.FRAMES,) and kept.min() > 0.9
-    assert layout.layout_iou(clip, world.hints(scene, path + world.RADII[scene.size])).max() < 0.6
-    assert layout.layout_iou(torch.full_like(clip, 0.5), own).eq(0).all()
-
-
-def test_too_large_an_object_and_too_small_a_one_keep_to_a_layout_alike():
-    small, big = (world.Scene("blue", "circle", "up", size=size) for size in ("small", "big"))
-    path = world.positions(big)
-    clips, layouts = ([make(scene, path) for scene in (small, big)] for make in (world.draw, world.hints))
-    area = (world.RADII["small"] / world.RADII["big"]) ** 2
-    for clip, hints in zip(clips, reversed(layouts), strict=True):
-        assert layout.layout_iou(clip, hints).mean().item() == pytest.approx(area, abs=0.05)
-
-
-def test_the_silhouette_is_where_the_object_is():
-    scene = world.Scene("red", "star", "up", background="black")
-    path = world.positions(scene)
-    inside = world.hints(scene, path) == 1
-    red = torch.tensor(world.COLOURS["red"]).view(1, 3, 1, 1).expand(world.FRAMES, 3, world.SIZE, world.SIZE) / 255
-    assert inside.sum() > 1000
-    assert torch.equal(world.render(scene)[inside], red[inside])
+def test_an_outline_is_where_the_subject_is_and_nowhere_else():
+    clip = render(Scene("car", "right", "meadow"))
+    drawn = outline(clip)
+    assert drawn.shape == clip.frames.shape and (drawn.min(), drawn.max()) == (0, 1)
+    near = torch.nn.functional.max_pool2d(clip.mask.unsqueeze(1), 5, 1, 2) > 0
+    assert not drawn[~near.expand_as(drawn)].any()
+    assert 0.05 < drawn[near.expand_as(drawn)].mean() < 0.5
 
 
 def test_a_new_control_net_is_the_encoder_and_adds_nothing():
@@ -73,9 +48,10 @@ def test_a_new_control_net_is_the_encoder_and_adds_nothing():
 def layout_file(tmp_path, monkeypatch):
     """Train two steps by the command's function; the file is the only one that Load ControlNet Model lists."""
     monkeypatch.setattr(layout, "layout_loss", partial(layout.layout_loss, batch=2))
-    layout.train_layout(Workspace(tmp_path, WEIGHTS, tmp_path), steps=2)
+    (tmp_path / "weights").symlink_to(WEIGHTS)
+    layout.train_layout(Workspace(tmp_path, images=BLOCK), steps=2)
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "controlnet",
-                        ([str(tmp_path / "controlnet")], {".safetensors"}))
+                        ([str(tmp_path / "models" / "controlnet")], {".safetensors"}))
     return "AnimateLCM_demo_layout.safetensors"
 
 
@@ -84,7 +60,7 @@ def test_the_stock_nodes_take_the_file(layout_file):
     assert control.control_weights["zero_convs.0.0.weight"].dtype == torch.float16
     assert control.control_weights["zero_convs.0.0.weight"].abs().sum() > 0
     model, _, _ = demo_model.load_demo_model()
-    hints = world.hints(*scene_of(0))[:2].movedim(1, -1)
+    hints = outline(render(Scene("car", "right", "meadow")))[:2].movedim(1, -1)
     positive, negative = ControlNetApplyAdvanced().apply_controlnet(
         conditioning(1), conditioning(2), control, hints, 1.0, 0.0, 1.0)
     plain, controlled = run(model, 2), run(model, 2, positive=positive, negative=negative)

@@ -13,15 +13,15 @@ from animatelcm.tools.demo.sampler import DemoSampler, Parts, Settings, with_lor
 from safetensors.torch import save_file
 
 QUICK = Settings(steps=1, cfg=1.0, frames=2)
-PROMPT = "a red circle moving left"
+PROMPT = "a penguin running left in the snow"
 
 
 def lora_file(path, layers):
     tensors = {}
     for name in layers:
         key = f"lora_unet_{name.replace('.', '_')}"
-        tensors[f"{key}.lora_down.weight"] = torch.randn(4, 64)
-        tensors[f"{key}.lora_up.weight"] = torch.randn(64, 4)
+        tensors[f"{key}.lora_down.weight"] = torch.randn(4, 128)
+        tensors[f"{key}.lora_up.weight"] = torch.randn(128, 4)
     save_file(tensors, path)
     return path
 

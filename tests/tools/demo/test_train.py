@@ -9,18 +9,36 @@ import pytest
 import torch
 from animatelcm.demo.files import FEW_STEP_LAYOUT, I2V_MOTION, MODELS, MOTION, OWN_MOTION, TEXT, UNET, WEIGHTS
 from animatelcm.host.motion import load_motion
-from animatelcm.tools.demo import train
-from animatelcm.tools.demo.denoising import origin
+from animatelcm.tools.demo import image_training, motion_training, train
+from animatelcm.tools.demo.additions import origin
 from animatelcm.tools.demo.sampler import DemoSampler, Parts, Settings, distilled
+from animatelcm.tools.demo.sessions import run, stage_of
 from animatelcm.tools.demo.stages import Workspace, arguments
-from animatelcm.training.checkpoints import CheckpointError
+from animatelcm.training.checkpoints import CheckpointError, load
 from safetensors.torch import load_file
+from torch import nn
 
 SHIPPED = [*WEIGHTS.iterdir(), *MODELS.glob("*/*.safetensors")]
+CPU = torch.device("cpu")
 
 
 def command(monkeypatch, *words):
     monkeypatch.setattr(sys, "argv", ["command", *map(str, words)])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_looks():
+    """Sheets of what a stage makes take longer than its steps here."""
+    with pytest.MonkeyPatch.context() as patch:
+        for looks in (image_training, motion_training):
+            patch.setattr(looks.Looks, "__call__", lambda self, step: looks_at(self))
+        yield
+
+
+def looks_at(look):
+    """Export what a look would show."""
+    exports = {image_training.Looks: image_training.export, motion_training.Looks: motion_training.export}
+    exports[type(look)](look.average, look.folder / "weights")
 
 
 def test_stages_are_chosen_by_name_and_all_by_none(tmp_path, monkeypatch):
@@ -31,16 +49,15 @@ def test_stages_are_chosen_by_name_and_all_by_none(tmp_path, monkeypatch):
     assert chosen()[0] == chosen("all")[0] == {"one": 1, "two": 2}
     assert chosen("two")[0] == {"two": 2} and list(chosen("two", "one")[0]) == ["one", "two"]
     assert chosen("--two-steps", "7")[0]["two"] == 7
-    workspace = chosen("--weights", "mine", "--seed", 3)[1]
-    assert (workspace.checkpoints, workspace.models, workspace.seed) == (tmp_path, tmp_path / "models", 3)
-    assert str(workspace.weights) == "mine"
+    workspace = chosen("--folder", "mine", "--seed", 3, "--minutes", 5, "--clips", 100)[1]
+    assert (str(workspace.models), workspace.seed, workspace.minutes, workspace.clips) == ("mine/models", 3, 5.0, 64)
     with pytest.raises(SystemExit):
         chosen("three")
 
 
 def test_a_stage_before_those_that_it_needs_says_so(tmp_path, monkeypatch):
     command(monkeypatch, "t2v", "--folder", tmp_path)
-    with pytest.raises(SystemExit, match=r"stage t2v .*unet\.safetensors.*--weights and --models"):
+    with pytest.raises(SystemExit, match=r"stage t2v .*unet\.safetensors.*Run that one first"):
         train.main()
 
 
@@ -50,7 +67,8 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nothing")
     before = [path.stat().st_mtime_ns for path in SHIPPED]
     with pytest.MonkeyPatch.context() as patch:
-        command(patch, "--folder", folder, *(word for name in train.STAGES for word in (f"--{name}-steps", 1)))
+        steps = (word for name in train.STAGES for word in (f"--{name}-steps", 1))
+        command(patch, "--folder", folder, "--images", 64, "--clips", 64, *steps)
         train.main()
     assert [path.stat().st_mtime_ns for path in SHIPPED] == before
     return folder
@@ -66,7 +84,7 @@ def test_a_run_from_nothing_makes_every_file_that_is_shipped(trained):
 
 
 def test_the_sampler_takes_what_a_run_made(trained):
-    few, prompt = Settings(1, 1.0, "lcm", "simple", frames=2), "a red circle moving left"
+    few, prompt = Settings(1, 1.0, "lcm", "simple", frames=2), "a penguin running left in the snow"
     parts = distilled(trained / "weights", trained / "models")
     layout = DemoSampler(Parts(parts.motion, parts.loras, trained / "models" / FEW_STEP_LAYOUT, parts.weights))
     plain, followed = (layout(prompt, 0, few, hints) for hints in (None, torch.ones(2, 3, 128, 128)))
@@ -95,44 +113,49 @@ def test_a_motion_file_is_as_far_on_the_way_to_what_was_trained_as_its_stage_say
     assert ((gone @ way) / (way @ way)).item() == pytest.approx(share, abs=0.02)
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
-    """A later start passes over what is finished, and the rest gives the bits of a run that nobody killed."""
-    words = ("codec", "image", "--folder", tmp_path, "--codec-steps", 1, "--image-steps", 3)
-    whole = ("codec", "image", "--folder", tmp_path / "whole", *words[4:])
-    command(monkeypatch, *whole)
+def test_what_is_finished_is_passed_over(trained, monkeypatch):
+    kept = {name: (trained / "weights" / name).read_bytes() for name in (UNET, TEXT, OWN_MOTION)}
+    command(monkeypatch, "codec", "image", "motion", "--folder", trained, "--images", 64, "--clips", 64,
+            "--image-steps", 1, "--motion-steps", 1)
     train.main()
-    loss = train.image_loss
-
-    def kill(model, seed, step):
-        if step == 2:
-            raise KeyboardInterrupt
-        return loss(model, seed, step)
-
-    monkeypatch.setattr(train, "image_loss", kill)
-    command(monkeypatch, *words)
-    with pytest.raises(KeyboardInterrupt):
-        train.main()
-    steps = []
-    monkeypatch.setattr(train, "image_loss", lambda model, seed, step: steps.append(step) or loss(model, seed, step))
-    monkeypatch.setattr(train, "codec_loss", None)
-    train.main()
-    assert steps == [2]
-    for name in ("unet", "text"):
-        resumed, once = (load_file(path / "weights" / f"{name}.safetensors") for path in (tmp_path, tmp_path / "whole"))
-        assert all(torch.equal(resumed[key], once[key]) for key in once)
+    assert kept == {name: (trained / "weights" / name).read_bytes() for name in kept}
 
 
-def test_another_seed_or_another_image_model_is_another_training(tmp_path, monkeypatch):
+def test_another_seed_or_another_image_model_is_another_training(trained, tmp_path, monkeypatch):
     """Under the same folder the old weights would come back, whatever was asked for."""
-    words = ("codec", "--folder", tmp_path, "--codec-steps", 1)
-    command(monkeypatch, *words)
-    train.main()
-    train.main()
-    command(monkeypatch, *words, "--seed", 1)
-    with pytest.raises(CheckpointError, match="codec.pt belongs to another training: seed 1, was 0"):
+    command(monkeypatch, "layout", "--folder", trained, "--images", 64, "--layout-steps", 1, "--seed", 1)
+    # The cache has scenes of the other seed.
+    with pytest.raises((CheckpointError, ValueError), match="seed 1, was 0|this codec, world and seed"):
         train.main()
-    before = origin(Workspace(tmp_path, WEIGHTS, tmp_path), UNET, TEXT)
-    shutil.copytree(WEIGHTS, tmp_path / "other")
-    shutil.copy(WEIGHTS / TEXT, tmp_path / "other" / UNET)
-    own = origin(Workspace(tmp_path, tmp_path / "other", tmp_path), UNET, TEXT)
+    shutil.copytree(WEIGHTS, tmp_path / "one" / "weights")
+    shutil.copytree(WEIGHTS, tmp_path / "other" / "weights")
+    shutil.copy(WEIGHTS / TEXT, tmp_path / "other" / "weights" / UNET)
+    own, before = (origin(Workspace(tmp_path / name), UNET, TEXT) for name in ("other", "one"))
     assert own.differences(before, 0) == ["another unet"]
+
+
+def tiny_stage(plan, entries, sitting, device):
+    """Stands for a long stage."""
+    layer = nn.Linear(2, 1)
+    stage = stage_of("tiny", layer, lambda step: layer(torch.ones(1, 2)).square().mean(), {}, plan)
+    return run(stage, plan.config(), plan.folder / f"{stage.name}.pt", sitting, lambda step: None, lambda line: None)
+
+
+def test_a_long_stage_goes_on_for_its_minutes_and_is_finished_each_time(tmp_path):
+    def steps(name):
+        return load(tmp_path / f"{name}.pt", CPU)["step"]
+
+    def go_on(minutes, wanted=8):
+        train.go_on_and_finish("tiny", tiny_stage, (1, 0.01), 64, wanted, Workspace(tmp_path, minutes=minutes))
+
+    go_on(0.0005)
+    first, finish = steps("tiny"), steps("tiny-finish")
+    assert finish == max(1, first // 4)
+    go_on(0.0005)
+    assert steps("tiny") > first and steps("tiny-finish") == max(1, (steps("tiny") - first) // 4)
+
+
+def test_a_long_stage_has_its_steps_and_a_fourth_as_many_to_finish(tmp_path):
+    for _ in range(2):
+        train.go_on_and_finish("tiny", tiny_stage, (1, 0.01), 64, 8, Workspace(tmp_path))
+        assert [load(tmp_path / f"{name}.pt", CPU)["step"] for name in ("tiny", "tiny-finish")] == [8, 2]

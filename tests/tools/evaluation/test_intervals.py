@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from animatelcm.tools.evaluation.intervals import estimate
+from animatelcm.tools.evaluation.intervals import estimate, jackknife
 
 
 def test_known_values():
@@ -16,8 +16,24 @@ def test_known_values():
     assert str(estimate([0.25, 0.25])) == "0.25 ± 0"
 
 
+def test_leaving_runs_out_gives_means_the_same_interval():
+    values = [1.0, 2.5, 3.0, 7.0]
+    without = [(sum(values) - value) / 3 for value in values]
+    assert jackknife(sum(values) / 4, without).half_width == pytest.approx(estimate(values).half_width)
+
+
+def test_leaving_runs_out_holds_for_a_ratio_of_sums():
+    drawn = torch.rand(1500, 5, 2, generator=torch.Generator().manual_seed(0)) + torch.tensor([1.0, 0.5])
+    ratios = drawn[..., 0].sum(1) / drawn[..., 1].sum(1)
+    left = drawn.sum(1, keepdim=True) - drawn
+    found = [jackknife(*one) for one in zip(ratios.tolist(), (left[..., 0] / left[..., 1]).tolist(), strict=True)]
+    held = sum(abs(one.mean - 1.5) <= one.half_width for one in found) / len(found)
+    assert held == pytest.approx(0.95, abs=0.03)
+
+
 def test_one_run_has_no_interval_and_none_is_refused():
     assert math.isnan(estimate([4.0]).half_width) and str(estimate([4.0])) == "4"
+    assert str(jackknife(4.0, [])) == str(jackknife(4.0, [1.0, math.nan])) == "4"
     with pytest.raises(ValueError, match="no values"):
         estimate([])
 

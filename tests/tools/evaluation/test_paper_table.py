@@ -4,56 +4,123 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from animatelcm.demo import world
-from animatelcm.demo.files import FEW_STEP_LAYOUT, I2V_MOTION, LAYOUT, MODELS, PASTEL
+from animatelcm.demo.captions import caption, loose_caption
+from animatelcm.demo.files import FEW_STEP_LAYOUT, I2V_MOTION, LAYOUT, MODELS, PASTEL, WEIGHTS
+from animatelcm.demo.scenes import Scene, outline, render
 from animatelcm.tools.demo import styles
+from animatelcm.tools.demo.latent_cache import load_codec
 from animatelcm.tools.demo.sampler import DISTILLED, Parts, Settings
-from animatelcm.tools.evaluation import runner
-from animatelcm.tools.evaluation.claims import against_baselines, against_teacher, seed_by_seed
+from animatelcm.tools.evaluation import measure, runner
+from animatelcm.tools.evaluation.claims import against_baselines, against_teacher, seed_by_seed, texture_kept
+from animatelcm.tools.evaluation.features import NUM_FEATURES
 from animatelcm.tools.evaluation.intervals import Estimate, estimate
-from animatelcm.tools.evaluation.measure import Figures, scenes
-from animatelcm.tools.evaluation.methods import FOLLOWS, STEP_COUNTS, Method, adapted, compared, ours, personalised
+from animatelcm.tools.evaluation.measure import WORDS, Figures, Measured, scenes
+from animatelcm.tools.evaluation.methods import (
+    BASELINES,
+    FOLLOWS,
+    GUIDANCE,
+    SEEDS,
+    STEP_COUNTS,
+    Method,
+    adapted,
+    compared,
+    ours,
+    personalised,
+)
 from animatelcm.tools.evaluation.report import TITLES, Row, Section, plain, plot, plot_training
-from animatelcm.tools.evaluation.runner import Runner, digest, sampled
-from animatelcm.tools.evaluation.sections import SEARCH_SEED, Scope, adapters, chosen_cfg, row
+from animatelcm.tools.evaluation.runner import Runner, decoded, digest, sampled
+from animatelcm.tools.evaluation.sections import SEARCH_SEED, Scope, adapters, chosen_cfg, row, samplers
 
 
 def figures(frechet, motion=1.0):
-    return Figures(frechet, colour=1.0, shape=0.5, direction=0.25, background=1.0, change=1.5, motion=motion,
+    return Figures(frechet, subject=1.0, way=0.5, backdrop=0.25, explained=0.9, texture=0.8, change=1.5, motion=motion,
                    layout=0.1, start=0.2)
 
 
+class Stub:
+    """Runs that are numbers: a run's distance is what is asked of it, several runs' is their mean."""
+
+    def __init__(self, number=lambda method, steps, cfg, seed: 1.0):
+        self.number, self.asked = number, []
+
+    def __call__(self, method, steps, cfg, seed, prompts):
+        self.asked.append((method, steps, cfg, seed, prompts))
+        return self.number(method, steps, cfg, seed)
+
+    def figures(self, runs):
+        return figures(sum(runs) / len(runs))
+
+    def world(self, words, seed, prompts):
+        return 0.5
+
+    def world_through_codec(self, words, seed, prompts):
+        return 0.75
+
+
+def scope_of(run, folder=Path(), **how):
+    usual = {"parts": Parts(), "seeds": 3, "prompts": 8, "search_prompts": 4, "methods": [], "ablation_steps": 8}
+    return Scope(run=run, timings=0, docs=folder, **usual | how)
+
+
 def test_guidance_is_chosen_for_every_number_of_steps_on_prompts_of_their_own():
-    asked = []
-
-    def run(method, steps, cfg, seed, prompts):
-        asked.append((seed, prompts))
-        return figures(abs(cfg - steps))
-
+    run = Stub(lambda method, steps, cfg, seed: abs(cfg - steps))
     method = Method("any", "ddim", "normal", cfgs=(1.0, 2.0, 4.0))
     assert [chosen_cfg(method, steps, run, 5) for steps in STEP_COUNTS] == [1.0, 2.0, 4.0, 4.0]
-    assert set(asked) == {(SEARCH_SEED, 5)}
-    asked.clear()
-    assert chosen_cfg(Method("any", "lcm", "simple"), 4, run, 5) == 1.0 and not asked
+    assert {(seed, prompts) for *_, seed, prompts in run.asked} == {(SEARCH_SEED, 5)}
+    assert SEARCH_SEED not in range(SEEDS)
+    run.asked.clear()
+    assert chosen_cfg(Method("any", "lcm", "simple"), 4, run, 5) == 1.0 and not run.asked
+
+
+def test_baselines_are_there_at_the_teachers_guidance_and_at_their_best():
+    table = compared(DISTILLED, "class words")
+    guidance = {name: method.cfgs for name, method in table.items()}
+    assert guidance == {"teacher": (Settings().cfg,), "AnimateLCM": (1.0,),
+                        **dict.fromkeys(BASELINES, (Settings().cfg,)),
+                        **dict.fromkeys((f"{name}, best cfg" for name in BASELINES), GUIDANCE)}
+    assert table["teacher"].steps == (25, 50) and Settings().cfg in GUIDANCE
+    assert {method.words for method in table.values()} == {"class words"}
 
 
 def test_intervals_are_over_seeds():
-    scope = Scope(lambda method, steps, cfg, seed, prompts: figures(seed + steps), Parts(), seeds=3, prompts=8,
-                search_prompts=4, methods=[], ablation_steps=8, timings=0, docs=Path())
+    scope = scope_of(Stub(lambda method, steps, cfg, seed: seed + steps))
     two, four = scope.rows([Method("any", "ddim", "normal", steps=(2, 4), cfgs=(2.0,))])
-    assert (four.steps, four.cfg, four.figures["frechet"]) == (4, 2.0, estimate([4, 5, 6]))
-    assert two.figures["shape"].mean == 0.5 and two.figures["shape"].half_width == 0
-    assert two.figures["obedience"].mean == pytest.approx((1 + 0.5 + 0.25) / 3)
+    assert (four.steps, four.cfg) == (4, 2.0)
+    expected = estimate([4, 5, 6])
+    assert vars(four.figures["frechet"]) == pytest.approx(vars(expected))
+    assert two.figures["way"].mean == 0.5 and two.figures["way"].half_width == 0
+    assert two.figures["accuracy"].mean == pytest.approx((1 + 0.5 + 0.25) / 3)
 
 
-def test_seeds_without_motion_are_left_out_of_its_mean():
-    one = row("any", 1, 1.0, [figures(1, math.nan), figures(1, 0.5), figures(1, math.nan)])
-    none = row("any", 2, 1.0, [figures(1, math.nan)] * 3)
-    assert one.figures["motion"].mean == 0.5 and math.isnan(none.figures["motion"].mean)
+def test_a_difference_of_distances_is_over_seeds_too():
+    scope = scope_of(Stub(lambda method, steps, cfg, seed: {"near": seed, "far": 2 * seed + 1}[method.name]))
+    near, far = (Method(name, "lcm", "simple", steps=(4,)) for name in ("near", "far"))
+    assert vars(scope.nearer(near, far)) == pytest.approx(vars(estimate([1, 2, 3])))
+
+
+def test_the_distance_of_a_row_is_that_of_all_its_clips_together():
+    # One seed's clips alone have next to no spread; those of all seeds have.
+    apart = [figures(3.0), figures(9.0), figures(9.0)]
+    run = row("any", 1, 1.0, [1, 2], lambda runs: apart[0] if len(runs) == 2 else apart[runs[0]])
+    assert run.figures["frechet"] == Estimate(3.0, 0.0)
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_the_tables_of_samplers_have_the_world_and_all_methods(tmp_path, words):
+    run = Stub()
+    section = samplers(scope_of(run, tmp_path, methods=list(compared(DISTILLED))), words)
+    rows = [(one.method, one.steps) for one in section.rows]
+    assert rows[:4] == [("the world", None), ("the world through the codec", None), ("teacher", 25), ("teacher", 50)]
+    assert rows[4:] == [(name, steps) for name in compared(DISTILLED) if name != "teacher" for steps in STEP_COUNTS]
+    assert {method.words for method, *_ in run.asked} == {words}
+    assert ("| background |" in section.markdown()) == (words == "specific")
+    [picture] = tmp_path.iterdir()
+    assert f"({picture.name})" in section.text
 
 
 def test_files_of_ours_are_asked_for_by_name(tmp_path):
@@ -67,16 +134,14 @@ def test_files_of_ours_are_asked_for_by_name(tmp_path):
 
 
 def test_a_method_whose_files_are_not_there_is_named_and_left_out(tmp_path):
-    scope = Scope(lambda *run: figures(1), Parts(tmp_path / "none.safetensors"), seeds=1, prompts=1, search_prompts=1,
-                methods=[], ablation_steps=8, timings=0, docs=tmp_path)
-    section = adapters(scope)
+    section = adapters(scope_of(Stub(), tmp_path, parts=Parts(tmp_path / "none.safetensors"), seeds=1))
     assert "the prompt alone: there is no none.safetensors." in section.text
     assert [one.method for one in section.rows] == ["image to video"]
 
 
 def test_sections_put_the_right_files_beside_the_distilled_ones():
     teacher, student = personalised(DISTILLED)
-    assert teacher.parts == Parts(loras=(MODELS / PASTEL,))
+    assert teacher.parts == Parts(loras=(MODELS / PASTEL,)) and teacher.steps == (25,)
     assert student.parts == Parts(DISTILLED.motion, (*DISTILLED.loras, MODELS / PASTEL))
     prompt, image, before, after = adapted(DISTILLED)
     assert (prompt.parts, image.parts) == (DISTILLED, Parts(MODELS / I2V_MOTION, DISTILLED.loras))
@@ -86,34 +151,67 @@ def test_sections_put_the_right_files_beside_the_distilled_ones():
 def test_records_are_told_apart_by_settings_and_weights(tmp_path):
     weights = tmp_path / "motion.safetensors"
     weights.write_bytes(b"one")
-    parts = Parts(motion=weights)
-    one = digest(Method("any", "ddim", "normal", parts=parts))
-    assert one == digest(Method("other name", "ddim", "normal", parts=parts))
-    others = (Method("any", "ddim", "simple", parts=parts), Method("any", "ddim", "normal", parts=parts, pastel=True),
-              Method("any", "ddim", "normal", parts=parts, follows="layout"), None)
+    method = Method("any", "ddim", "normal", parts=Parts(motion=weights))
+    one = digest(method)
+    assert one == digest(replace(method, name="other name"))
+    others = (replace(method, scheduler="simple"), replace(method, pastel=True), replace(method, follows="layout"),
+              replace(method, words="class words"))
     assert len({one, *map(digest, others)}) == 5
     weights.write_bytes(b"two")
-    assert digest(Method("any", "ddim", "normal", parts=parts)) != one
+    assert digest(method) != one
 
 
 def test_a_method_is_shown_what_it_follows_and_measured_in_the_worlds_palette():
-    scene = world.Scene("red", "star", "up")
+    scene = Scene("penguin", "left", "snow")
+    drawn = render(scene)
     given = []
 
     def sampler(prompt, seed, settings, hints, reference):
         given.append((prompt, seed, hints, reference))
-        return styles.pastel(world.render(scene))
+        return styles.pastel(drawn.frames)
 
     def clip(**how):
         return sampled(sampler, Method("any", "lcm", "simple", **how), scene, 7, Settings())
 
-    torch.testing.assert_close(clip(pastel=True), world.render(scene))
-    clip(follows="layout")
-    clip(follows="image")
-    alone, layout, image = given
-    assert alone == (world.caption(scene), 7, None, None)
-    assert layout[2].shape == (world.FRAMES, 3, world.SIZE, world.SIZE) and layout[3] is None
-    assert image[2] is None and torch.equal(image[3], world.render(scene)[0])
+    torch.testing.assert_close(clip(pastel=True), drawn.frames.clamp(0, 1))
+    for how in ({"words": "class words"}, {"follows": "layout"}, {"follows": "image"}):
+        clip(**how)
+    alone, loose, layout, image = given
+    assert alone == (caption(scene), 7, None, None) and loose == (loose_caption(scene), 7, None, None)
+    assert torch.equal(layout[2], outline(drawn)) and layout[3] is None
+    assert image[2] is None and torch.equal(image[3], drawn.frames[0])
+
+
+def test_the_codec_gives_back_what_it_is_given_nearly():
+    frames = render(Scene("penguin", "left", "snow")).frames[::8]
+    back = decoded(load_codec(WEIGHTS), frames)
+    assert back.shape == frames.shape and back.min() >= 0 and back.max() <= 1
+    assert 1e-5 < (back - frames).square().mean() < 0.002
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Measure only how bright clips are, and count how often the world goes through the codec."""
+    decodings = []
+    monkeypatch.setattr(measure, "measure_clip", lambda clip, scene, prompt: Measured(
+        [float(clip.mean())] * NUM_FEATURES, {"subject": True, "way": True}, 0.9, float(clip.mean()), 1.0, 1.0, 0.5,
+        0.5))
+    monkeypatch.setattr(measure, "WORLD_CLIPS", 3)
+    monkeypatch.setattr(runner, "load_codec", lambda folder: None)
+    monkeypatch.setattr(runner, "decoded", lambda codec, frames: decodings.append(None) or torch.ones(1))
+    return decodings
+
+
+def test_runs_are_over_the_world_through_the_codec_which_is_measured_once(tmp_path, monkeypatch, measured):
+    monkeypatch.setattr(runner, "DemoSampler", lambda parts: lambda *asked: torch.full((1,), 0.25))
+    for _ in range(2):
+        run = Runner(tmp_path)
+        whole, loose = (run(replace(ours(DISTILLED), words=words), 4, 1.0, 2, 2) for words in WORDS)
+        assert run.figures([whole]).texture == run.figures([whole, loose]).texture == pytest.approx(0.25)
+        assert run.figures([run.world_through_codec("specific", 2, 2)]).texture == 1
+    assert len(measured) == 2, "once for each scene, whatever the words, and never again"
+    world = run.figures([run.world("class words", 2, 2)])
+    assert 0.2 < world.texture < 0.9 and math.isnan(world.backdrop) and len(measured) == 2
 
 
 ROWS = [Row(name, steps, cfg, {figure: estimate([0.5, 1.0]) for figure in TITLES})
@@ -121,7 +219,7 @@ ROWS = [Row(name, steps, cfg, {figure: estimate([0.5, 1.0]) for figure in TITLES
 
 
 def test_a_section_is_markdown_with_a_line_for_each_row():
-    title, _, text, _, *lines = Section("Samplers", "Said so.\n", ("shape", "motion"), ROWS).markdown().splitlines()
+    title, _, text, _, *lines = Section("Samplers", "Said so.\n", ("subject", "motion"), ROWS).markdown().splitlines()
     assert (title, text) == ("## Samplers", "Said so.")
     assert len(lines) == 2 + len(ROWS) and len({line.count("|") for line in lines}) == 1
     assert lines[3].startswith("| teacher | 25 | 3 | 0.75 ± 3.2 |")
@@ -149,24 +247,33 @@ def found(name, steps, **means):
 
 
 def test_claims_are_counted_only_where_intervals_are_apart():
-    rows = [found("teacher", 25, frechet=2.0, direction=0.8), found("AnimateLCM", 4, frechet=2.2, direction=0.6),
-            found("AnimateLCM", 8, frechet=2.0, obedience=0.8), found("DDIM", 4, frechet=2.39),
-            found("DDIM", 8, frechet=2.21, obedience=0.5)]
-    assert against_teacher(rows).figures == {"colour": 1.0, "shape": 1.0, "direction": 0.75, "frechet": 1.1}
-    claim = against_baselines(rows)
-    assert claim.figures == {"DDIM frechet": [8], "DDIM obedience": [8]} and len(claim.lines) == 2
+    rows = [found("teacher", 25, frechet=2.0, way=0.8), found("AnimateLCM", 4, frechet=2.2, way=0.6, backdrop=math.nan),
+            found("AnimateLCM", 8, frechet=2.0, subject=0.8), found("DDIM", 4, frechet=2.39),
+            found("DDIM", 8, frechet=2.5, subject=0.5), found("DDIM, best cfg", 8, frechet=2.1)]
+    assert against_teacher(rows).figures == {"subject": 1.0, "way": 0.75, "frechet": 1.1}
     assert against_teacher(rows[2:]).figures == {}
+    paper, best = against_baselines(rows)
+    assert paper.figures == {
+        "DDIM frechet": [8], "DDIM subject": [8], "DDIM frechet over ours": {4: 1.09, 8: 1.25},
+        "DDIM subject lead": {4: 0.0, 8: 0.3}}
+    assert best.figures["DDIM, best cfg frechet"] == [] and "at no number of steps" in best.lines[0]
+    assert "1.09 at 4, 1.25 at 8 steps" in paper.lines[2]
 
 
-def test_initialisations_are_compared_seed_by_seed():
-    # What the seeds have in common is not part of the interval.
-    claim = seed_by_seed("Distance", {
-        "init student": {25: [0.1, 0.5, 0.9]}, "init both": {25: [0.2, 0.6, 1.0]}, "init none": {25: [0.1, 0.6, 1.1]}})
-    assert claim.figures["init both"][25] == pytest.approx({"mean": 0.1, "half_width": 0})
-    assert claim.figures["init none"][25] == pytest.approx({"mean": 0.1, "half_width": 0.248}, abs=1e-3)
+def test_texture_is_said_by_steps_and_not_of_the_world():
+    rows = [found("the world", None), found("teacher", 25, texture=0.9), found("DDIM", 1, texture=0.1),
+            found("DDIM", 8, texture=0.7)]
+    claim = texture_kept(rows)
+    assert claim.figures == {"texture kept": {"teacher": {25: 0.9}, "DDIM": {1: 0.1, 8: 0.7}}}
+    assert claim.lines[1] == "Texture kept, DDIM: 0.10 at 1, 0.70 at 8 steps."
+
+
+def test_ways_to_train_are_compared_by_their_leads():
+    gains = {"init both": {25: estimate([0.1, 0.1, 0.1])}, "init none": {25: estimate([0.2])}}
+    claim = seed_by_seed("Distance", "init student", gains)
+    assert claim.figures == {"init both": {25: {"mean": pytest.approx(0.1), "half_width": pytest.approx(0)}},
+                             "init none": {25: {"mean": 0.2, "half_width": None}}}
     assert len(claim.lines) == 2 and "Distance, init both less init student" in claim.lines[0]
-    single = seed_by_seed("Distance", {"init student": {25: [0.1]}, "init both": {25: [0.3]}})
-    assert single.figures["init both"][25]["half_width"] is None
 
 
 def test_the_distance_from_the_teacher_is_over_the_same_noise_and_is_kept(tmp_path, monkeypatch):
@@ -181,7 +288,7 @@ def test_the_distance_from_the_teacher_is_over_the_same_noise_and_is_kept(tmp_pa
     monkeypatch.setattr(runner, "DemoSampler", sampler)
     run, method = Runner(tmp_path), ours(DISTILLED)
     assert run.from_teacher(method, 4, seed=2, prompts=2) == pytest.approx(0.25)
-    prompts = [world.caption(scene) for scene in scenes(2, 2)]
+    prompts = [caption(scene) for scene in scenes(2, 2)]
     assert asked == [(parts, prompts[number], 20_000 + number, steps, cfg) for number in (0, 1)
                      for parts, steps, cfg in ((Parts(), 25, 4.0), (DISTILLED, 4, 1.0))]
     # Again, nothing is sampled; another number of steps only needs clips of its own.
@@ -190,13 +297,13 @@ def test_the_distance_from_the_teacher_is_over_the_same_noise_and_is_kept(tmp_pa
     assert [entry[0] for entry in asked[4:]] == [DISTILLED] * 2
 
 
-def test_a_clip_that_is_measured_in_two_ways_is_sampled_once(tmp_path, monkeypatch):
+def test_a_clip_that_is_measured_in_two_ways_is_sampled_once(tmp_path, monkeypatch, measured):
     asked = []
 
     def sampler(parts):
         def sample(prompt, seed, *_):
             asked.append((parts, seed))
-            return world.render(scenes(2, 2)[seed % 2])
+            return render(scenes(2, 2)[seed % 2]).frames
         return sample
 
     monkeypatch.setattr(runner, "DemoSampler", sampler)

@@ -17,7 +17,7 @@ from animatelcm.tools.evaluation.runner import ROOT, digest, evidence
 
 def keys():
     """Return the names of a method's record, of the world's, and of the folder of the trained ablations."""
-    return digest(ours()), digest(None), evidence(ablations.recipes(), [], ablations.CODE)
+    return digest(ours()), evidence("world", [], *runner.MEASURED), evidence(ablations.recipes(), [], ablations.CODE)
 
 
 def in_a_copy(monkeypatch, folder, name, change):
@@ -31,7 +31,7 @@ def in_a_copy(monkeypatch, folder, name, change):
 
 
 @pytest.mark.parametrize("name", ["training/losses.py", "samplers/lcm.py", "motion/module.py",
-                                  "host/training/network.py", "demo/world.py", "tools/evaluation/measure.py"])
+                                  "host/training/network.py", "demo/scenes.py", "tools/evaluation/measure.py"])
 def test_a_byte_of_the_code_makes_figures_stale(monkeypatch, tmp_path, name):
     before = keys()
     in_a_copy(monkeypatch, tmp_path, name, lambda source: f"{source}0\n")
