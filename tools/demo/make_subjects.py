@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from ...demo.subjects import ATLAS, CELL, PHASES, SUBJECTS, Subject
 
@@ -65,8 +65,8 @@ def read_emoji(folder: Path) -> dict[str, bytes]:
             raise SystemExit(f"{path} is not the package that the subjects were made from; delete it and run again")
         with tarfile.open(path) as package:
             for member in package:
-                if member.name in wanted:
-                    found[wanted[member.name]] = package.extractfile(member).read()
+                if member.name in wanted and (file := package.extractfile(member)) is not None:
+                    found[wanted[member.name]] = file.read()
     return found
 
 
@@ -88,9 +88,8 @@ def read_frames(data: bytes) -> list[np.ndarray]:
     """Return the frames of an animated WebP, (h, w, 4), 0 to 1, colours multiplied by opacity."""
     frames = []
     with Image.open(io.BytesIO(data)) as image:
-        for index in range(image.n_frames):
-            image.seek(index)
-            frame = np.asarray(image.convert("RGBA")).astype(np.float32) / 255
+        for page in ImageSequence.Iterator(image):
+            frame = np.asarray(page.convert("RGBA")).astype(np.float32) / 255
             frame[..., :3] *= frame[..., 3:]
             frames.append(frame)
     return frames

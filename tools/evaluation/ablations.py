@@ -113,7 +113,7 @@ def motion_modules(variant: Variant, marks: tuple[int, ...], folder: Path, lora:
             teacher = load_motion(motion_path(EMBEDDED))
             motion, trained, _ = distil_motion_module(
                 load_demo_model()[0], teacher, given, data(folder), request, _run(name, folder))
-            if lora is None:
+            if lora is None and trained is not None:
                 _write(trained, own)
             write_motion_half(motion, path)
         yield mark, Parts(path, (own,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..demo.obedience import ASKED
 from .intervals import Estimate
@@ -92,7 +93,7 @@ def _mean(row: Row, name: str) -> float:
     return row.figures[name].mean
 
 
-def _by_steps(values: Mapping[int, float]) -> str:
+def _by_steps(values: Mapping[Any, float]) -> str:
     return ", ".join(f"{value:.2f} at {steps}" for steps, value in values.items()) + " steps"
 
 

@@ -25,12 +25,12 @@ def unexplained_change(clip: Tensor, block: int = BLOCK, reach: int = REACH) -> 
     before, after = clip[:-1].float(), clip[1:].float()
     padded = F.pad(before, [reach] * 4, mode="replicate")
     height, width = clip.shape[-2:]
-    best = None
+    best = torch.full((), float("inf"))
     for dy in range(2 * reach + 1):
         for dx in range(2 * reach + 1):
             shifted = padded[..., dy:dy + height, dx:dx + width]
             error = F.avg_pool2d((after - shifted).abs().mean(dim=1, keepdim=True), block)
-            best = error if best is None else torch.minimum(best, error)
+            best = torch.minimum(best, error)
     return best.mean().item()
 
 

@@ -75,9 +75,12 @@ def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
 
 def plot(rows: Sequence[Row], path: Path) -> None:
     """Draw figures over the number of sampling steps, with their intervals; the world's own as lines."""
-    few = {method: sorted((row for row in rows if row.method == method), key=lambda row: row.steps)
-           for method in dict.fromkeys(row.method for row in rows if row.steps is not None)}
-    lines = {method: [(row.steps, row.figures) for row in points] for method, points in few.items()}
+    lines: dict[str, list[tuple[int, Mapping[str, Estimate]]]] = {}
+    for row in rows:
+        if row.steps is not None:
+            lines.setdefault(row.method, []).append((row.steps, row.figures))
+    for points in lines.values():
+        points.sort(key=lambda point: point[0])
     _draw(lines, {row.method: row.figures for row in rows if row.steps is None}, PLOTTED, "steps", path)
 
 
