@@ -11,10 +11,8 @@ and best weights.
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,13 +26,12 @@ from ...demo.autoencoder import Autoencoder
 from ...demo.captions import caption
 from ...demo.files import TEXT, UNET
 from ...storage.atomic import replacing
-from ...training import checkpoints
 from ...training.fingerprint import digest, of_tensors
 from .command_line import train_from_command_line
 from .denoising import ALPHAS_CUMPROD, denoising_loss, generator
-from .latent_cache import Cache, Source, cached, load_codec
+from .latent_cache import LATENT, Cache, Source, cached, load_codec
 from .sessions import Plan, Sitting, run, stage_of
-from .sheets import PROMPTS, sample, write_sheet
+from .sheets import PROMPTS, Looks, sample
 
 ATTENTION = "optimized_attention_override"
 """The option by which the host lets another function attend."""
@@ -122,47 +119,32 @@ def captions_of(source: Source, indices: list[int], rng: random.Random) -> list[
 
 
 @torch.no_grad()
-def held_out_errors(model: ImageModel, latent: Tensor, captions: list[str]) -> dict[int, float]:
-    """Return the mean squared error of v at some timesteps."""
-    context, device = model.context(captions), next(model.parameters()).device
+def held_out_errors(cache: Cache, model: ImageModel) -> dict[int, float]:
+    """Return the mean squared error of v at some timesteps, over all frames of the cache."""
+    device, count = next(model.parameters()).device, cache.source.count
+    latent = cache.batch(range(count), device)
+    context = model.context([caption(cache.source.scene(index), random.Random(index)) for index in range(count)])
     found = {}
     for number, timestep in enumerate(MOMENTS):
         noise = torch.randn(latent.shape, generator=generator(1, number))
         at = torch.full((len(latent),), timestep)
         with torch.autocast(device.type, torch.bfloat16):
-            found[timestep] = float(denoising_loss(model, latent.to(device), context, at, noise, ALPHAS_CUMPROD,
+            found[timestep] = float(denoising_loss(model, latent, context, at, noise, ALPHAS_CUMPROD,
                                                    alike=False))
     return found
 
 
+@torch.no_grad()
+def frames(model: ImageModel) -> list[Tensor]:
+    """Sample two frames of each prompt: rows of latents, b c h w."""
+    device = next(model.parameters()).device
+    noise = torch.randn((2, len(PROMPTS), *LATENT), generator=generator(2, 0))
+    context, empty = model.context(list(PROMPTS)), model.context([""] * len(PROMPTS))
+    with torch.autocast(device.type, torch.bfloat16):
+        return [sample(model, context, empty, row.to(device)) for row in noise]
+
+
 # The run.
-
-@dataclass(frozen=True)
-class Looks:
-    """Shows what the averaged weights make, and exports them."""
-
-    model: ImageModel
-    average: dict[str, Tensor]
-    codec: Autoencoder
-    held_out: Cache
-    folder: Path
-    name: str
-
-    def __call__(self, step: int) -> None:
-        model = copy.deepcopy(self.model).requires_grad_(False)
-        checkpoints.fill(Path(self.name), "average", dict(model.named_parameters()), self.average)
-        export(self.average, self.folder / "weights")
-        device, count = next(model.parameters()).device, self.held_out.source.count
-        captions = [caption(self.held_out.source.scene(index), random.Random(index)) for index in range(count)]
-        errors = held_out_errors(model, self.held_out.batch(range(count), device), captions)
-        print(f"{self.name} step {step}, errors at "
-              + ", ".join(f"{timestep}: {error:.4f}" for timestep, error in errors.items()), flush=True)
-        noise = torch.randn((2, len(PROMPTS), *self.held_out.latents.shape[2:]), generator=generator(2, 0))
-        context, empty = (model.context(list(said)).detach() for said in (PROMPTS, [""] * len(PROMPTS)))
-        with torch.autocast(device.type, torch.bfloat16):
-            rows = [sample(model, context, empty, row.to(device)) for row in noise]
-        write_sheet(self.codec, rows, self.folder / "sheets" / f"{self.name}-{step:06d}.png")
-
 
 def export(average: dict[str, Tensor], folder: Path) -> None:
     """Write the averaged weights in half precision, as the demo model's files have them."""
@@ -188,7 +170,8 @@ def train(plan: Plan, images: int, sitting: Sitting, device: torch.device) -> in
     model, seed = new_model(plan.seed).to(device), plan.seed + (plan.finish is not None)
     loss = partial(image_loss, model, cache.to(device), seed, batch=plan.batch)
     stage = stage_of("image", model, loss, fingerprints(codec), plan)
-    look = Looks(model, stage.average, codec, held_out, plan.folder, stage.name)
+    look = Looks(stage.name, model, stage.average, plan.folder, codec, export, partial(held_out_errors, held_out),
+                 frames)
     return run(stage, plan.config(), plan.folder / f"{stage.name}.pt", sitting, look, partial(print, flush=True))
 
 

@@ -29,6 +29,8 @@ BLOCK = 64
 """Entries that are stored together."""
 SIDE = SIZE // CELL
 """Height and width of a latent."""
+LATENT = (4, SIDE, SIDE)
+"""Shape of a frame's latent."""
 TOLERANCE = 0.02
 """Most that a stored latent may differ from a new one, on average: half precision, another machine's arithmetic."""
 
@@ -60,7 +62,7 @@ class Source:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.count, FRAMES if self.clips else 1, 4, SIDE, SIDE
+        return self.count, FRAMES if self.clips else 1, *LATENT
 
     def scene(self, index: int) -> Scene:
         return self._scene(index)[0]

@@ -9,10 +9,8 @@ model is.
 
 from __future__ import annotations
 
-import copy
 import random
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,20 +20,18 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...demo import network
-from ...demo.autoencoder import Autoencoder
 from ...demo.files import OWN_MOTION, TEXT, UNET
 from ...demo.scenes import FRAMES
 from ...motion.files import write_motion_file
 from ...motion.module import MotionConfig, MotionModule
-from ...training import checkpoints
 from ...training.fingerprint import digest, of_files
 from ...training.seeds import seeded
 from .command_line import train_from_command_line
 from .denoising import ALPHAS_CUMPROD, denoising_loss, generator
 from .image_training import ATTENTION, MOMENTS, ImageModel, attend, captions_of, new_model
-from .latent_cache import BLOCK, Cache, Source, cached, load_codec
+from .latent_cache import BLOCK, LATENT, Cache, Source, cached, load_codec
 from .sessions import Plan, Sitting, run, stage_of
-from .sheets import PROMPTS, sample, write_sheet
+from .sheets import PROMPTS, Looks, sample
 
 SHOWN = PROMPTS[:4]
 TESTED = 24
@@ -46,7 +42,7 @@ STRIDE = 2
 
 def pace_for(device: torch.device) -> tuple[int, float]:
     """Return the clips of a step and the rate that suit a device."""
-    return (2, 1e-3) if device.type == "cpu" else (16, 1e-3)
+    return (2, 4e-3) if device.type == "cpu" else (16, 1e-3)
 
 
 def finished_image_model(weights: Path) -> ImageModel:
@@ -113,9 +109,9 @@ def noise_levels(clips: int, random_numbers: torch.Generator) -> tuple[Tensor, T
 
 
 @torch.no_grad()
-def held_out_errors(image: ImageModel, moving: Moving, cache: Cache) -> dict[int, float]:
+def held_out_errors(image: ImageModel, cache: Cache, module: MotionModule) -> dict[int, float]:
     """Return the mean squared error of v at some timesteps, over the first clips of the cache."""
-    rng, found = random.Random(1), dict.fromkeys(MOMENTS, 0.0)
+    moving, rng, found = Moving(image, module), random.Random(1), dict.fromkeys(MOMENTS, 0.0)
     device = next(image.parameters()).device
     for index in range(TESTED):
         latent = cache.batch([index], device)
@@ -131,43 +127,15 @@ def held_out_errors(image: ImageModel, moving: Moving, cache: Cache) -> dict[int
 
 # The run.
 
-@dataclass(frozen=True)
-class Looks:
-    """Shows the clips that the averaged weights make, and exports them."""
-
-    image: ImageModel
-    module: MotionModule
-    average: dict[str, Tensor]
-    codec: Autoencoder
-    held_out: Cache
-    folder: Path
-    name: str
-
-    def __call__(self, step: int) -> None:
-        module = copy.deepcopy(self.module).requires_grad_(False)
-        checkpoints.fill(Path(self.name), "average", dict(module.named_parameters()), self.average)
-        export(self.average, self.folder / "weights")
-        moving = Moving(self.image, module)
-        errors = held_out_errors(self.image, moving, self.held_out)
-        print(f"{self.name} step {step}, errors at "
-              + ", ".join(f"{timestep}: {error:.4f}" for timestep, error in errors.items()), flush=True)
-        rows = clips(self.image, moving, SHOWN, 0)
-        write_sheet(self.codec, [row[::STRIDE] for row in rows], self.folder / "sheets" / f"{self.name}-{step:06d}.png")
-
-
-def clips(image: ImageModel, moving: Moving, prompts: tuple[str, ...], seed: int) -> list[Tensor]:
-    """Sample a clip of each prompt: latents, f c h w each."""
-    made, device = [], next(image.parameters()).device
+def clips(image: ImageModel, module: MotionModule, prompts: tuple[str, ...] = SHOWN, seed: int = 0) -> list[Tensor]:
+    """Sample a clip of each prompt, and return some of its frames: latents, f c h w each."""
+    made, moving, device = [], Moving(image, module), next(image.parameters()).device
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
         for number, prompt in enumerate(prompts):
             said, unsaid = (image.context([text]).expand(FRAMES, -1, -1) for text in (prompt, ""))
-            noise = torch.randn((FRAMES, *latent_shape()), generator=generator(seed, number)).to(device)
-            made.append(sample(moving, said, unsaid, noise))
+            noise = torch.randn((FRAMES, *LATENT), generator=generator(seed, number)).to(device)
+            made.append(sample(moving, said, unsaid, noise)[::STRIDE])
     return made
-
-
-def latent_shape() -> tuple[int, ...]:
-    return Source("any", BLOCK).shape[2:]
 
 
 def export(average: dict[str, Tensor], folder: Path) -> None:
@@ -186,7 +154,8 @@ def train(plan: Plan, count: int, sitting: Sitting, device: torch.device) -> int
     loss = partial(motion_loss, image, Moving(image, module), cache.to(device), seed, clips=plan.batch)
     contents = {"image model": of_files([weights / UNET, weights / TEXT]), "motion module": digest(network.MOTION)}
     stage = stage_of("motion", module, loss, contents, plan)
-    look = Looks(image, module, stage.average, codec, held_out, plan.folder, stage.name)
+    look = Looks(stage.name, module, stage.average, plan.folder, codec, export,
+                 partial(held_out_errors, image, held_out), partial(clips, image))
     return run(stage, plan.config(), plan.folder / f"{stage.name}.pt", sitting, look, partial(print, flush=True))
 
 

@@ -1,16 +1,22 @@
-"""Pictures of what a model in training makes: sampled with few words of code, to be looked at."""
+"""What a model in training makes: its errors, and pictures sampled with few words of code, to be looked at."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...demo.autoencoder import SCALE, Autoencoder
+from ...training import checkpoints
 from .denoising import ALPHAS_CUMPROD
+
+Trained = TypeVar("Trained", bound=nn.Module)
 
 PROMPTS = (
     "a penguin running left in the snow", "a rocket flying up at night", "a horse running right in a meadow",
@@ -53,3 +59,28 @@ def write_sheet(codec: Autoencoder, rows: list[Tensor], path: Path, scale: int =
     image = Image.fromarray(pixels)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC).save(path)
+
+
+@dataclass(frozen=True)
+class Looks(Generic[Trained]):
+    """Exports the averaged weights of a training, and shows what they make."""
+
+    name: str
+    network: Trained
+    average: dict[str, Tensor]
+    folder: Path
+    codec: Autoencoder
+    export: Callable[[dict[str, Tensor], Path], None]
+    """Writes the averaged weights into a folder."""
+    errors: Callable[[Trained], dict[int, float]]
+    """Measures a network by timestep, on what it never saw."""
+    rows: Callable[[Trained], list[Tensor]]
+    """Samples the rows of a sheet: latents, b c h w each."""
+
+    def __call__(self, step: int) -> None:
+        averaged = copy.deepcopy(self.network).requires_grad_(False)
+        checkpoints.fill(Path(self.name), "average", dict(averaged.named_parameters()), self.average)
+        self.export(self.average, self.folder / "weights")
+        found = ", ".join(f"{timestep}: {error:.4f}" for timestep, error in self.errors(averaged).items())
+        print(f"{self.name} step {step}, errors at {found}", flush=True)
+        write_sheet(self.codec, self.rows(averaged), self.folder / "sheets" / f"{self.name}-{step:06d}.png")

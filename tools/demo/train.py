@@ -25,9 +25,6 @@ from . import codec_training, distil, image_training, layout, motion_training, s
 from .sessions import ENDLESS, Plan, Sitting
 from .stages import Workspace, arguments
 
-SHARE = 4
-"""Steps at a constant rate for each step in which a long stage is finished."""
-
 Train = Callable[[Plan, int, Sitting, torch.device], int]
 
 
@@ -48,17 +45,17 @@ def train_motion(workspace: Workspace, steps: int) -> None:
 
 def go_on_and_finish(name: str, train: Train, pace: tuple[int, float], entries: int, steps: int, workspace: Workspace
                      ) -> None:
-    """Train a long stage for its steps, or from where it was for its minutes, and finish it."""
+    """Train a long stage for its steps, or from where it was for its minutes; half of them finish it."""
     folder, device = workspace.folder, workspace.device
     checkpoint, finished = folder / f"{name}.pt", folder / f"{name}-finish.pt"
     before = checkpoints.load(checkpoint, torch.device("cpu"), mmap=True)["step"] if checkpoint.exists() else 0
     if workspace.minutes is None:
-        done = train(Plan(folder, workspace.seed, *pace, steps=steps), entries, Sitting(), device)
-        finish = max(1, done // SHARE)
+        plan, sitting = Plan(folder, workspace.seed, *pace, steps=max(1, steps // 2)), Sitting()
+        finish = done = train(plan, entries, sitting, device)
     else:
-        minutes = workspace.minutes * SHARE / (SHARE + 1)
-        done = train(Plan(folder, workspace.seed, *pace, steps=ENDLESS), entries, Sitting(minutes), device)
-        finish = max(1, (done - before) // SHARE)
+        plan, sitting = Plan(folder, workspace.seed, *pace, steps=ENDLESS), Sitting(workspace.minutes / 2)
+        done = train(plan, entries, sitting, device)
+        finish = max(1, done - before)
     if done > before:
         # The checkpoint of another finish began with other weights.
         finished.unlink(missing_ok=True)
@@ -66,7 +63,7 @@ def go_on_and_finish(name: str, train: Train, pace: tuple[int, float], entries: 
 
 
 STAGES: dict[str, tuple[Callable[[Workspace, int], None], int]] = {
-    "codec": (train_codec, 16_000), "image": (train_image, 6_000), "motion": (train_motion, 8_000),
+    "codec": (train_codec, 16_000), "image": (train_image, 4_800), "motion": (train_motion, 8_000),
     "pastel": (styles.train_pastel, 400), "sway": (styles.train_sway, 400), "layout": (layout.train_layout, 1_500),
     **{name: (partial(distil.train_stage, name), recipe.steps) for name, recipe in distil.RECIPES.items()},
 }

@@ -1,6 +1,7 @@
 """The image model's training: what it reads, what it computes, and what it leaves behind."""
 
 import random
+from functools import partial
 
 import comfy.sd1_clip
 import pytest
@@ -12,9 +13,18 @@ from animatelcm.motion.module import MotionModule
 from animatelcm.tests.support import randomise
 from animatelcm.tools.demo import codec_training, image_training
 from animatelcm.tools.demo.denoising import ALPHAS_CUMPROD
-from animatelcm.tools.demo.image_training import Looks, attend, captions_of, encode_text, image_loss, new_model
+from animatelcm.tools.demo.image_training import (
+    attend,
+    captions_of,
+    encode_text,
+    export,
+    frames,
+    held_out_errors,
+    image_loss,
+    new_model,
+)
 from animatelcm.tools.demo.latent_cache import BLOCK, Cache, Source
-from animatelcm.tools.demo.sheets import PROMPTS, sample
+from animatelcm.tools.demo.sheets import PROMPTS, Looks, sample
 from animatelcm.training import ema
 from comfy.ldm.modules.attention import attention_pytorch
 from safetensors.torch import load_file
@@ -87,7 +97,8 @@ def test_a_look_exports_the_average_and_draws_a_sheet(tmp_path, capsys, monkeypa
     with torch.no_grad():
         model.unet.out[2].weight.add_(1.0)
     codec = codec_training.new_codec(0).eval().requires_grad_(False)
-    Looks(model, average, codec, cache(Source("held", BLOCK)), tmp_path, "image")(12)
+    errors = partial(held_out_errors, cache(Source("held", BLOCK)))
+    Looks("image", model, average, tmp_path, codec, export, errors, frames)(12)
     assert "image step 12, errors at 100: " in capsys.readouterr().out
     assert (tmp_path / "sheets" / "image-000012.png").stat().st_size > 1000
     stored = load_file(tmp_path / "weights" / "unet.safetensors")

@@ -8,12 +8,12 @@ from animatelcm.host.motion import load_motion
 from animatelcm.motion.module import MotionConfig
 from animatelcm.tests.support import randomise
 from animatelcm.tools.demo.image_training import new_model
-from animatelcm.tools.demo.latent_cache import BLOCK, Cache, Source
+from animatelcm.tools.demo.latent_cache import BLOCK, LATENT, Cache, Source
 from animatelcm.tools.demo.motion_training import (
+    STRIDE,
     Moving,
     clips,
     export,
-    latent_shape,
     motion_loss,
     new_motion,
     noise_levels,
@@ -29,7 +29,7 @@ def image():
 
 
 def test_an_untrained_module_changes_nothing(image):
-    z = torch.randn(FRAMES, *latent_shape())
+    z = torch.randn(FRAMES, *LATENT)
     timesteps, context = torch.full((FRAMES,), 500.0), image.context(["a cat"]).expand(FRAMES, -1, -1)
     with torch.no_grad():
         still = image(z, timesteps, context)
@@ -63,9 +63,9 @@ def test_one_clip_in_five_is_hidden_and_half_have_strong_noise():
 
 
 def test_clips_of_a_prompt_are_known_by_their_seed(image):
-    moving = Moving(image, new_motion(0, SITES))
-    first, again = (clips(image, moving, ("a cat",), 0)[0] for _ in range(2))
-    assert first.shape == (FRAMES, *latent_shape()) and torch.equal(first, again)
+    module = new_motion(0, SITES)
+    first, again = (clips(image, module, ("a cat",), 0)[0] for _ in range(2))
+    assert first.shape == (FRAMES // STRIDE, *LATENT) and torch.equal(first, again)
 
 
 def test_the_file_loads(tmp_path):
