@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import comfy.lora
 import comfy.ops
@@ -40,6 +41,10 @@ ATTENTION = "optimized_attention_override"
 PLAIN = {attend.__wrapped__ for attend in (attention.attention_basic, attention.attention_sub_quad,
                                            attention.attention_split, attention.attention_pytorch)}
 """The host's ways to attend in torch's own operations: they have gradients, and run on every device."""
+FUSED, PRODUCTS = attention.attention_pytorch.__wrapped__, attention.attention_basic.__wrapped__
+FEW_PAIRS = 2**16
+"""Pairs of tokens up to which products are faster on a CPU than the fused kernel, whose way back is slow there: twice
+as fast at 256 x 256 tokens, three times at 256 x 24, and slower at 1024 x 1024, where they also take memory."""
 
 
 class Trainable(nn.Module):
@@ -50,6 +55,10 @@ class Trainable(nn.Module):
         super().__init__()
         self.unet, self.motion, self.encoder, self.control = unet, motion, encoder, control
         self.gradient_checkpointing = gradient_checkpointing
+        # Memory is estimated on copies elsewhere, which have to do as this one does.
+        self.on_cpu = next(unet.parameters()).device.type == "cpu"
+        if motion is not None and self.on_cpu:
+            motion.attend_in_products()
 
     def forward(self, z: Tensor, timesteps: Tensor, context: Tensor, reference: Tensor | None = None,
                 motion_scale: float = 0.8, hint: Tensor | None = None) -> Tensor:
@@ -88,7 +97,7 @@ class Trainable(nn.Module):
             for block, insert in _inserts(self.encoder, reference, frames, motion_scale).items():
                 sites[block] = [insert, *sites.get(block, [])]
             options[UNetCall] = replace(call, sites=sites)
-        options[ATTENTION] = attend
+        options[ATTENTION] = partial(attend, on_cpu=self.on_cpu)
         return with_checkpoints(options) if self.gradient_checkpointing else options
 
 
@@ -101,18 +110,23 @@ def _inserts(encoder: ImageEncoder, reference: Tensor, frames: int, motion_scale
             for level, features in enumerate(levels)}
 
 
-def attend(chosen: Callable[..., Tensor], *args, **kwargs) -> Tensor:
-    """Attend as the host chose to, or as torch does where that is no way to train.
+def attend(chosen: Callable[..., Tensor] | None, q: Tensor, k: Tensor, *args, on_cpu: bool = False, **kwargs) -> Tensor:
+    """Attend as the host chose to, or as torch does where that is no way to train, or a slow one.
 
     Kernels for sampling may lack a gradient, as Sage's do, or a form for the CPU, where memory is estimated.
     """
-    return (chosen if chosen in PLAIN else attention.attention_pytorch)(*args, **kwargs)
+    chosen = chosen if chosen in PLAIN else FUSED
+    if chosen is FUSED and on_cpu and q.shape[-2] * k.shape[-2] <= FEW_PAIRS:
+        chosen = PRODUCTS
+    return chosen(q, k, *args, **kwargs)
 
 
 def attending(control: ControlNet) -> ControlNet:
     """Let a ControlNet of our own, which hands no options to its blocks, attend by `attend`."""
+    on_cpu = next(control.parameters()).device.type == "cpu"
+
     def with_options(block: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        return args, {**kwargs, "transformer_options": {ATTENTION: attend}}
+        return args, {**kwargs, "transformer_options": {ATTENTION: partial(attend, on_cpu=on_cpu)}}
 
     for block in control.modules():
         if isinstance(block, TimestepEmbedSequential):

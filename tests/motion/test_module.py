@@ -68,11 +68,27 @@ def reference(transformer, x, num_frames, strength):
 
 
 @torch.no_grad()
-def test_agrees_with_the_plain_reference():
+@pytest.mark.parametrize("fused", [True, False])
+def test_agrees_with_the_plain_reference(fused):
     transformer, x = site(dtype=torch.float64), clips(2, dtype=torch.float64)
+    for attention in transformer.attentions:
+        attention.fused = fused
     result = transformer(x, FRAMES, 0.7)
     assert (result - x).abs().mean() > 0.1
     torch.testing.assert_close(result, reference(transformer, x, FRAMES, 0.7), rtol=1e-6, atol=1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [1, 1.3, "of each frame"])
+def test_scaled_keys_are_the_same_in_products(scale):
+    numbers = torch.Generator().manual_seed(1)
+    q, k, v = torch.randn(3, 6, HEADS, FRAMES, 8, dtype=torch.float64, generator=numbers)
+    if scale == "of each frame":
+        scale = torch.rand(6, FRAMES, 1, dtype=torch.float64, generator=numbers)
+    attention = site().attentions[0]
+    expected = attention._attend(q, k, v, scale)
+    attention.fused = False
+    torch.testing.assert_close(attention._attend(q, k, v, scale), expected, rtol=1e-9, atol=1e-9)
 
 
 @torch.no_grad()

@@ -12,7 +12,6 @@ and best weights.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,6 @@ from .latent_cache import LATENT, Cache, Source, cached, load_codec
 from .sessions import Plan, Sitting, run, stage_of
 from .sheets import PROMPTS, Looks, sample
 
-ATTENTION = "optimized_attention_override"
-"""The option by which the host lets another function attend."""
 UNSAID = 0.1
 """Share of the captions that are left empty, for guidance."""
 MOMENTS = (100, 250, 500, 750, 999)
@@ -59,7 +56,10 @@ class ImageModel(nn.Module):
         return encode_text(self.text, tokens.to(next(self.text.parameters()).device))
 
     def forward(self, z: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        return self.unet(z, timesteps, context, transformer_options={ATTENTION: attend})
+        from ...host.training.network import ATTENTION, attend
+
+        options = {ATTENTION: partial(attend, on_cpu=z.device.type == "cpu")}
+        return self.unet(z, timesteps, context, transformer_options=options)
 
 
 def encode_text(text: nn.Module, tokens: Tensor) -> Tensor:
@@ -67,29 +67,21 @@ def encode_text(text: nn.Module, tokens: Tensor) -> Tensor:
 
     The host adds to what a normalisation has yet to be differentiated by, in place.
     """
+    from ...host.training.network import attend
+
+    def masked(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor) -> Tensor:
+        # Fused kernels take no mask of another type.
+        return attend(None, q, k, v, heads, mask.to(q.dtype), on_cpu=q.device.type == "cpu")
+
     # Modules do not say what they hold.
     model: Any = text.text_model
     x = model.embeddings(tokens)
     length = tokens.shape[1]
     mask = torch.full((length, length), float("-inf"), device=x.device).triu(1)
     for layer in model.encoder.layers:
-        x = x + layer.self_attn(layer.layer_norm1(x), mask, partial(attend, None))
+        x = x + layer.self_attn(layer.layer_norm1(x), mask, masked)
         x = x + layer.mlp(layer.layer_norm2(x))
     return model.final_layer_norm(x)
-
-
-def attend(chosen: Callable | None, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None,
-           **options) -> Tensor:
-    """Attend, (b, n, heads d): in plain products on a CPU, whose fused kernel is slow on the way back."""
-    q, k, v = (tensor.unflatten(-1, (heads, -1)).transpose(1, 2) for tensor in (q, k, v))
-    if q.device.type == "cpu":
-        weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-        weights = (weights if mask is None else weights + mask).softmax(-1)
-        out = weights.to(v.dtype) @ v
-    else:
-        mask = mask if mask is None else mask.to(q.dtype)
-        out = nn.functional.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask)
-    return out.transpose(1, 2).flatten(-2)
 
 
 def new_model(seed: int, unet: dict = network.UNET, text: dict = network.TEXT, num_heads: int = network.NUM_HEADS

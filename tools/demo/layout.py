@@ -52,11 +52,11 @@ def train_layout(workspace: Workspace, steps: int) -> None:
     """
     from ...demo.model import new_control_net
     from ...host.training.control_nets import ADDITION
-    from ...host.training.network import Trainable
+    from ...host.training.network import Trainable, attending
 
     image, cache = workspace.image_model(), workspace.frames_of_scenes
     control_net = new_control_net(image.unet, workspace.seed).to(workspace.device).requires_grad_(True).train()
-    controlled = Trainable(image.unet, control=control_net)
+    controlled = Trainable(image.unet, control=attending(control_net))
     trained = train_addition(
         "layout", dict(control_net.named_parameters()),
         lambda step: layout_loss(controlled, image, cache, workspace.seed, step), steps, 1e-3,

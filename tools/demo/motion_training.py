@@ -10,14 +10,12 @@ model is.
 from __future__ import annotations
 
 import random
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...demo import network
 from ...demo.files import OWN_MOTION, TEXT, UNET
@@ -28,7 +26,7 @@ from ...training.fingerprint import digest, of_files
 from ...training.seeds import seeded
 from .command_line import train_from_command_line
 from .denoising import ALPHAS_CUMPROD, denoising_loss, generator
-from .image_training import ATTENTION, MOMENTS, ImageModel, attend, captions_of, new_model
+from .image_training import MOMENTS, ImageModel, captions_of, new_model
 from .latent_cache import BLOCK, LATENT, Cache, Source, cached, load_codec
 from .sessions import Plan, Sitting, run, stage_of
 from .sheets import PROMPTS, Looks, sample
@@ -67,16 +65,17 @@ class Moving:
 
     def __init__(self, image: ImageModel, module: MotionModule) -> None:
         from ...host.motion import run_options
+        from ...host.training.network import ATTENTION, attend
 
         self.unet = image.unet
-        self.options = {**run_options(module, image.unet, FRAMES), ATTENTION: attend}
+        on_cpu = next(module.parameters()).device.type == "cpu"
+        if on_cpu:
+            module.attend_in_products()
+        self.options = {**run_options(module, image.unet, FRAMES), ATTENTION: partial(attend, on_cpu=on_cpu)}
 
     def __call__(self, z: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         """Return v of clips, (b f) c h w."""
-        # The fused kernel of a CPU is slow on the way back where clips are short.
-        plain = sdpa_kernel(SDPBackend.MATH) if z.device.type == "cpu" else nullcontext()
-        with plain:
-            return self.unet(z, timesteps, context, transformer_options=dict(self.options))
+        return self.unet(z, timesteps, context, transformer_options=dict(self.options))
 
 
 # The data of a step, and its loss.

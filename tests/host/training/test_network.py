@@ -1,5 +1,7 @@
 """The network that is trained, against the MODEL that it was made from."""
 
+from functools import partial
+
 import comfy.model_management
 import comfy.sd
 import pytest
@@ -217,6 +219,23 @@ def test_what_torch_itself_can_train_with_stays_the_hosts_choice(monkeypatch, na
     found = trainable_module.attend(chosen.__wrapped__, q, k, v, 2)
     assert torch.equal(found, expected)
     found.square().sum().backward()
+
+
+@pytest.mark.parametrize(("tokens", "fused"), [(6, False), (300, True)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_on_a_cpu_few_tokens_attend_in_products(monkeypatch, tokens, fused, masked):
+    def note(used, *args):
+        used.append(args)
+        return attention.attention_basic(*args)
+
+    q, k, v = torch.randn(3, 2, tokens, 16, generator=torch.Generator().manual_seed(0))
+    mask = torch.full((tokens, tokens), float("-inf")).triu(1) if masked else None
+    expected, used = attention.attention_pytorch(q, k, v, 2, mask), []
+    monkeypatch.setattr(trainable_module, "PRODUCTS", partial(note, used))
+    found = trainable_module.attend(None, q, k, v, 2, mask, on_cpu=True)
+    assert (not used) == fused and torch.allclose(found, expected, atol=1e-6)
+    # Where memory is estimated for a GPU, the tensors are on a CPU too.
+    assert torch.equal(trainable_module.attend(None, q, k, v, 2, mask), expected) and len(used) == (not fused)
 
 
 def test_a_unet_with_other_inputs_is_refused(model):

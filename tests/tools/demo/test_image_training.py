@@ -4,7 +4,6 @@ import random
 from functools import partial
 
 import comfy.sd1_clip
-import pytest
 import torch
 from animatelcm.demo import network
 from animatelcm.demo.captions import caption
@@ -14,7 +13,6 @@ from animatelcm.tests.support import randomise
 from animatelcm.tools.demo import codec_training, image_training
 from animatelcm.tools.demo.denoising import ALPHAS_CUMPROD
 from animatelcm.tools.demo.image_training import (
-    attend,
     captions_of,
     encode_text,
     export,
@@ -26,7 +24,6 @@ from animatelcm.tools.demo.image_training import (
 from animatelcm.tools.demo.latent_cache import BLOCK, Cache, Source
 from animatelcm.tools.demo.sheets import PROMPTS, Looks, sample
 from animatelcm.training import ema
-from comfy.ldm.modules.attention import attention_pytorch
 from safetensors.torch import load_file
 
 TINY = network.UNET | {"model_channels": 32, "channel_mult": (1, 1, 1, 1)}
@@ -57,13 +54,6 @@ def test_captions_are_encoded_as_by_the_host_and_with_a_gradient():
     assert torch.allclose(encoded, expected, atol=1e-5)
     encoded.square().sum().backward()
     assert all(layer.self_attn.q_proj.weight.grad.abs().max() > 0 for layer in model.text.text_model.encoder.layers)
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_attention_is_that_of_the_host(masked):
-    q, k, v = torch.randn(3, 2, 5, 12, generator=torch.Generator().manual_seed(0))
-    mask = torch.full((5, 5), float("-inf")).triu(1) if masked else None
-    assert torch.allclose(attend(None, q, k, v, 3, mask), attention_pytorch(q, k, v, 3, mask), atol=1e-5)
 
 
 def test_a_step_is_known_by_its_number():
