@@ -35,7 +35,7 @@ CORNER, SCALE = (90, 140), 0.88
 MARGIN = 24
 TITLE = 30
 """Height of a node's title, which is above its place."""
-SEARCHED = "text to video"
+SEARCHED, FOUND = "text to video", "Makes a Stable Diffusion 1.5 MODEL sample a video"
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,10 @@ def take_pictures(page: Page, url: str, folder: Path) -> None:
     page.evaluate(HIDE_MAP)
     page.evaluate(CLEAR)
     page.mouse.dblclick(VIEW["width"] // 2, VIEW["height"] // 2)
-    page.wait_for_timeout(1500)
+    page.wait_for_function("document.activeElement?.tagName === 'INPUT'")
     page.keyboard.type(SEARCHED, delay=40)
-    page.wait_for_timeout(2500)
+    page.get_by_text(FOUND).first.wait_for()
+    page.wait_for_timeout(1000)
     write(page, folder / "search.webp")
     page.keyboard.press("Escape")
     page.wait_for_timeout(500)

@@ -37,7 +37,7 @@ def test_what_is_counted_is_nearly_what_a_step_holds():
     counted = need(4, 256, 32, torch.float32)
     assert 0.75 * measured < counted.activations < 1.02 * measured
     held = sum(each.model_size() for each in (model, *model.get_nested_additional_models()))
-    assert counted.weights == pytest.approx(held, rel=0.01)
+    assert counted.weights == pytest.approx(held, rel=0.02)
 
 
 def test_weights_in_fp8_take_half_and_change_nothing_else():
