@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from .bench import CHANNELS, UNET_CONFIG, build_model, step, with_motion
 from .long_video_memory import tensor_peak
 from .rows import GIB, Table
+
+if TYPE_CHECKING:
+    from ...motion.module import MotionModule
 
 FRAMES, PIXELS, STEPS = (16, 32, 64), 512, 4
 WINDOW, OVERLAP = 16, 4
@@ -96,7 +99,7 @@ class FusedAttention(TorchFunctionMode):
         return query.new_empty(batch, length, heads, value.shape[-1]).transpose(1, 2)
 
 
-def networks(channels: int, unet_dtype: torch.dtype, motion_dtype: torch.dtype) -> tuple[nn.Module, nn.Module]:
+def networks(channels: int, unet_dtype: torch.dtype, motion_dtype: torch.dtype) -> tuple[nn.Module, MotionModule]:
     """Return a UNet and its motion module without values."""
     import comfy.ops
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import FloatRect, Page, ViewportSize, sync_playwright
 
 from ...client.api import ComfyClient
 from ..hosts.hosts import version_of
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "first-graph"
 LARGEST = 150_000
 """Bytes of a picture."""
-VIEW = {"width": 1440, "height": 860}
+VIEW: ViewportSize = {"width": 1440, "height": 860}
 CORNER, SCALE = (90, 140), 0.88
 """Where the graph's first node lies on the page, and how large it is drawn."""
 MARGIN = 24
@@ -148,14 +148,14 @@ def take_pictures(page: Page, url: str, folder: Path) -> None:
     write(page, folder / "finished.webp")
 
 
-def around(nodes: list[Node]) -> dict[str, float]:
+def around(nodes: list[Node]) -> FloatRect:
     """Return the part of the page that shows the nodes."""
     across, down = (max(node.place[side] + node.size[side] for node in nodes) for side in (0, 1))
     return {"x": CORNER[0] - MARGIN, "y": CORNER[1] - TITLE * SCALE - MARGIN,
             "width": across * SCALE + 2 * MARGIN, "height": (down + TITLE) * SCALE + 2 * MARGIN}
 
 
-def write(page: Page, path: Path, part: dict[str, float] | None = None) -> None:
+def write(page: Page, path: Path, part: FloatRect | None = None) -> None:
     """Write what the page shows, or a part of it.
 
     Raises:
