@@ -110,6 +110,7 @@ ADD = """([name, node]) => {
     made.setSize(node.size);
 }"""
 CLEAR = "() => { window.app.graph.clear(); window.made = {}; }"
+SEARCH = "() => window.app.extensionManager.command.execute('Workspace.SearchBox.Toggle')"
 HIDE_MAP = "() => window.app.extensionManager.setting.set('Comfy.Minimap.Visible', false)"
 LOOK = """([[x, y], scale]) => {
     const canvas = window.app.canvas, place = canvas.canvas.getBoundingClientRect();
@@ -124,7 +125,8 @@ def take_pictures(page: Page, url: str, folder: Path) -> None:
     open_editor(page, url)
     page.evaluate(HIDE_MAP)
     page.evaluate(CLEAR)
-    page.mouse.dblclick(VIEW["width"] // 2, VIEW["height"] // 2)
+    # What a double click does; on a busy machine two clicks are too far apart to be one.
+    page.evaluate(SEARCH)
     page.wait_for_function("document.activeElement?.tagName === 'INPUT'")
     page.keyboard.type(SEARCHED, delay=40)
     page.get_by_text(FOUND).first.wait_for()
