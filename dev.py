@@ -12,6 +12,7 @@
     python dev.py parity-image-to-video [--full]       the same for image to video
     python dev.py full-size                            the example workflow with random weights of the real size
     python dev.py gallery [NAME ...]                   run every example workflow, and keep a picture of each
+    python dev.py first-graph                          take the pictures of docs/first-graph.md
     python dev.py locales                              what the translations of the nodes' texts and pages lack
     python dev.py obedience                            how well the demo model follows its prompts
     python dev.py paper-table                          the paper's table in miniature, on the demo model
@@ -54,6 +55,7 @@ MODULES = {
     "bench": ("run", "tools.benchmarks.bench"),
     "parity": ("test", "tools.benchmarks.parity"),
     "parity-image-to-video": ("test", "tools.benchmarks.parity_image_to_video"),
+    "first-graph": ("browser", "tools.workflows.first_graph"),
     "full-size": ("run", "tools.workflows.full_size"),
     "gallery": ("run", "tools.workflows.gallery"),
     "locales": ("run", "tools.workflows.locales"),

@@ -1,4 +1,4 @@
-"""Check the types of what users load, with mypy.
+"""Check the types of what users load and of the tools, with mypy.
 
     python tools/check_types.py
 
@@ -17,7 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "animatelcm"
-CHECKED = ("client", "demo", "host", "keyframes", "migration", "motion", "nodes", "samplers", "storage", "training")
+CHECKED = ("client", "demo", "host", "keyframes", "migration", "motion", "nodes", "samplers", "storage", "tools",
+           "training")
 """The folders whose types are checked."""
 
 

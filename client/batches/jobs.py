@@ -134,7 +134,7 @@ def _seed_of(prompt: dict[str, Any]) -> int | None:
 
 
 def _name(number: int, row: Row, seed: Any) -> str:
-    """Return the name of a row's files, such as `0007-a-blue-circle-seed-42`."""
+    """Return the name of a row's files, such as `0007-a-penguin-running-left-seed-42`."""
     text = str(row.values.get(NAME) or row.values.get(PROMPT) or "")
     words = re.sub(r"[\W_]+", "-", text.lower()).strip("-")[:LONGEST_NAME].strip("-")
     return "-".join(part for part in (f"{number:04}", words, None if seed is None else f"seed-{seed}") if part)

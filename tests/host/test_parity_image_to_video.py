@@ -3,7 +3,8 @@
 import pytest
 from animatelcm.tools.benchmarks import parity, reference_encoder
 from animatelcm.tools.benchmarks import parity_image_to_video as image_to_video
-from animatelcm.tools.benchmarks.parity import TINY, TOLERANCE
+from animatelcm.tools.benchmarks.parity import TOLERANCE
+from animatelcm.tools.benchmarks.parity_cases import TINY
 
 TIMESTEPS = {1: (999,), 4: (999, 749, 499, 249)}
 """What the networks see, from the grid of 200."""

@@ -56,7 +56,7 @@ def test_entries(text, expected):
     ("0: spring, 32, summer", 1, 14, "colon after the frame number 32"),
     ("0: spring, 32", 1, 14, "colon after the frame number 32"),
     ("0", 1, 2, "colon after the frame number 0, got the end of the text"),
-    ("a red square", 1, 1, "a frame number and a colon, such as '0:', got 'a red square'"),
+    ("a red car", 1, 1, "a frame number and a colon, such as '0:', got 'a red car'"),
     ("0: a cat,\n  sitting", 2, 3, "a frame number and a colon.*got 'sitting'.*several lines"),
     ("0: spring, -8: summer", 1, 12, "a frame number.*got '-8: summer'"),
     ("0: spring, 0.5: summer", 1, 12, "a frame number.*got '0.5: summer'"),

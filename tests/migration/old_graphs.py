@@ -72,7 +72,7 @@ class Old:
         """Add a checkpoint, a few-step LoRA and an empty prompt; return (checkpoint, MODEL's node, prompt)."""
         loader = self.node(kind, values=["sd15.safetensors", "sqrt_linear (AnimateDiff)"][:1 + ("Noise" in kind)])
         lora = self.node("LoraLoaderModelOnly", {"model": (loader, 0)}, ["lcm_lora.safetensors", 0.8])
-        text = self.node("CLIPTextEncode", {"clip": (loader, 1)}, ["a red square moving left"])
+        text = self.node("CLIPTextEncode", {"clip": (loader, 1)}, ["a penguin running left in the snow"])
         return loader, lora, text
 
     def end(self, loader: int, model: int, text: int, latent: int, *, positive: tuple[int, int] | None = None,
@@ -205,7 +205,7 @@ def prompt_travel() -> dict[str, Any]:
     old = Old()
     loader, model, text = old.start()
     travel = old.node("BatchPromptSchedule", {"clip": (loader, 1)},
-                      ['"0": "a red square moving left",\n"7": "a blue circle moving right"', 8, False, 0, 0])
+                      ['"0": "a dog running left in a meadow",\n"7": "a dog running left in the snow"', 8, False, 0, 0])
     fade = old.node("LatentKeyframeTiming", values=[2, 6, 1.0, 0.25, "linear", False])
     keys = old.node("TimestepKeyframe", {"latent_keyframe": (fade, 0)}, [0.0, 1.0, 0.1, True, 1])
     net = old.node("ControlNetLoaderAdvanced", {"tk_optional": (keys, 0)}, ["control.safetensors"])

@@ -20,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -30,7 +31,7 @@ from .fill import fill
 FRAMES, PIXELS, CHANNELS = 16, 128, 320
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 STANDALONE = Path(__file__).resolve().parents[2] / "standalone.py"
-UNET_CONFIG = {
+UNET_CONFIG: dict[str, Any] = {
     "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": CHANNELS, "channel_mult": (1, 2, 4, 4),
     "num_res_blocks": [2, 2, 2, 2], "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0], "transformer_depth_middle": 1,
     "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "context_dim": 768,
@@ -112,7 +113,8 @@ def count_flops(model, pixels: int, frames: int = FRAMES) -> float:
     return counter.get_total_flops()
 
 
-def step_pairs(one: tuple, other: tuple, pixels: int, runs: int, frames: int = FRAMES) -> list[tuple[float, float]]:
+def step_pairs(one: tuple[Any, float], other: tuple[Any, float], pixels: int, runs: int, frames: int = FRAMES
+               ) -> list[tuple[float, float]]:
     """Return the seconds of alternating steps of the one and the other, each a MODEL and cfg."""
     step(*one, pixels, frames), step(*other, pixels, frames)
     return [(step(*one, pixels, frames), step(*other, pixels, frames))

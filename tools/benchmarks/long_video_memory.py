@@ -51,7 +51,7 @@ def own_need(frames: int, channels: int, pixels: int, images: bool) -> int:
     return tensor_peak(run)
 
 
-def tensor_peak(run: Callable[[], None]) -> int:
+def tensor_peak(run: Callable[[], object]) -> int:
     """Return the most bytes of tensors that there are at a time while `run` runs, beyond those before it.
 
     On a CPU they are counted one by one: the process's memory also holds what the allocator has not given back.

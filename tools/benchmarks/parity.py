@@ -24,127 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .clock import Clock
-from .fill import stand_in
+from .diffusers_side import diffusers_networks, diffusers_side
+from .parity_cases import FULL, NAME, TINY, Sampled, Size, Text, cases, inputs
 
-STEPS, CFG = (1, 2, 4, 8), (1.0, 1.5)
-NAME = "steps {}, cfg {}"
 TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True)
-class Size:
-    """What is compared: the shape of the UNet, and of the clip."""
-
-    channels: tuple[int, ...]
-    heads: int
-    context_dim: int
-    num_frames: int
-    latent: int
-    """Height and width of the latents."""
-
-
-TINY = Size((32, 64, 64, 64), 2, 64, num_frames=5, latent=8)
-FULL = Size((320, 640, 1280, 1280), 8, 768, num_frames=16, latent=8)
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """What a run gives: the clean latents, f c h w, and the timesteps that the UNet saw."""
-
-    latents: Tensor
-    timesteps: tuple[int, ...]
-
-
-def cases() -> Iterator[tuple[int, float]]:
-    """Yield (steps, cfg) of every case."""
-    yield from itertools.product(STEPS, CFG)
-
-
-def inputs(size: Size) -> tuple[Tensor, Tensor, Tensor]:
-    """Return conditional and unconditional text features, 1 77 d, and the noise of every step, steps f c h w."""
-    text = torch.randn(2, 1, 77, size.context_dim, generator=torch.Generator().manual_seed(3))
-    shape = (1, 4, size.num_frames, size.latent, size.latent)
-    noise = torch.cat([torch.randn(shape, generator=noise_generator(step)) for step in range(max(STEPS))])
-    return text[0], text[1], noise.transpose(1, 2)
-
-
-def noise_generator(step: int) -> torch.Generator:
-    """Return what the noise of a step is drawn from, on both sides."""
-    return torch.Generator().manual_seed(100 + step)
-
-
-def randomise(network: nn.Module, seed: int) -> nn.Module:
-    """Give every parameter stand-in values; here biases and norms vary too, so that none can be mixed up unseen."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in network.named_parameters():
-        values = stand_in(name, parameter.shape, generator)
-        if parameter.ndim < 2:
-            values += 0.1 * torch.randn(parameter.shape, generator=generator)
-        parameter.data.copy_(values)
-    return network.eval().requires_grad_(False)
-
-
-# diffusers
-
-def diffusers_networks(size: Size):
-    """Return diffusers' image UNet and motion adapter with random weights."""
-    from diffusers import MotionAdapter, UNet2DConditionModel
-
-    unet = UNet2DConditionModel(
-        block_out_channels=size.channels, cross_attention_dim=size.context_dim, attention_head_dim=size.heads)
-    adapter = MotionAdapter(block_out_channels=size.channels, motion_max_seq_length=64)
-    randomise(unet, 1)
-    # Early x0 is the network's output times 25: a random network would blow rounding errors up from step to step.
-    unet.conv_out.weight.data *= 0.1
-    return unet, randomise(adapter, 2)
-
-
-class FrameNorm(nn.Module):
-    """Take a group norm over each frame, (b c f h w), as the motion modules' authors do."""
-
-    def __init__(self, norm: nn.GroupNorm) -> None:
-        super().__init__()
-        self.norm = norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        frames = x.transpose(1, 2)
-        return self.norm(frames.flatten(0, 1)).view(frames.shape).transpose(1, 2)
-
-
-def use_frame_norm(network) -> None:
-    """Make a UNetMotionModel's temporal transformers normalise as those of the authors."""
-    from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
-
-    for module in list(network.modules()):
-        if isinstance(module, AnimateDiffTransformer3D):
-            module.norm = FrameNorm(module.norm)
-
-
-@torch.inference_mode()
-def run_diffusers(unet, text: tuple[Tensor, Tensor], noise: Tensor, steps: int, cfg: float,
-                  beta_end: float = 0.012, original_steps: int = 100) -> Sampled:
-    """Sample with a UNetMotionModel and LCMScheduler, with guidance as in diffusers' AnimateDiffPipeline."""
-    from diffusers import LCMScheduler
-
-    scheduler = LCMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=beta_end,
-                             original_inference_steps=original_steps, clip_sample=False)
-    scheduler.set_timesteps(steps)
-    z = noise[0].transpose(0, 1)[None]  # f c h w -> 1 c f h w
-    for i, timestep in enumerate(scheduler.timesteps):
-        eps = _predict(unet, z, timestep, text[0])
-        if cfg != 1:
-            without = _predict(unet, z, timestep, text[1])
-            eps = without + cfg * (eps - without)
-        z = scheduler.step(eps, timestep, z, generator=noise_generator(i + 1), return_dict=False)[0]
-    return Sampled(z[0].transpose(0, 1).contiguous(), tuple(scheduler.timesteps.tolist()))
-
-
-def _predict(unet, z: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
-    frames = text.repeat(z.shape[2], 1, 1)
-    return unet(z, timestep, encoder_hidden_states=frames, return_dict=False)[0]
 
 
 # The host with this pack
@@ -175,7 +61,7 @@ def host_model(unet_weights: dict[str, Tensor], size: Size):
         offload_device=comfy.model_management.unet_offload_device())
 
 
-def run_host(model, ours: bool, text: tuple[Tensor, Tensor], noise: Tensor, steps: int, cfg: float) -> Sampled:
+def run_host(model, ours: bool, text: Text, noise: Tensor, steps: int, cfg: float) -> Sampled:
     """Sample with a MODEL through the host's guider and a SAMPLER, which is given the noise of every step."""
     import comfy.sample
     import comfy.samplers
@@ -223,7 +109,7 @@ class Result:
 def compare(size: Size, folder: Path, progress: Callable[[str], None]) -> Iterator[Result]:
     """Yield the result of every case, holding one side in memory at a time; the first is of diffusers' own norm."""
     progress("making diffusers' networks")
-    *text, noise = inputs(size)
+    text, noise = inputs(size)
     unet, adapter = diffusers_networks(size)
     adapter.save_pretrained(folder)
     weights = unet.state_dict()
@@ -241,31 +127,6 @@ def compare(size: Size, folder: Path, progress: Callable[[str], None]) -> Iterat
     for ours, case in itertools.product((False, True), cases()):
         run = run_host(model, ours, text, noise, *case)
         yield result_of(f"{'our sampler' if ours else 'stock lcm'}, {NAME.format(*case)}", run, expected.runs[case])
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What diffusers gives."""
-
-    with_own_norm: Sampled
-    """One step, cfg 1, with its own clip-wide norm."""
-    runs: dict[tuple[int, float], Sampled]
-    """By (steps, cfg), with the authors' norm."""
-
-
-def diffusers_side(unet, adapter, text: tuple[Tensor, Tensor], noise: Tensor,
-                   progress: Callable[[str], None] = lambda text: None) -> Expected:
-    """Run every case in diffusers; `progress` is called after each."""
-    from diffusers import UNetMotionModel
-
-    network = UNetMotionModel.from_unet2d(unet, adapter).eval()
-    with_own_norm = run_diffusers(network, text, noise, 1, 1.0)
-    use_frame_norm(network)
-    runs = {}
-    for case in cases():
-        runs[case] = run_diffusers(network, text, noise, *case)
-        progress(f"diffusers, {NAME.format(*case)}: done")
-    return Expected(with_own_norm, runs)
 
 
 def result_of(case: str, run: Sampled, reference: Sampled) -> Result:

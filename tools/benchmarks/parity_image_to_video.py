@@ -24,9 +24,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from . import diffusers_side as diffusers
 from . import parity, reference_encoder
 from .clock import Clock
-from .parity import FULL, TINY, TOLERANCE, Result, Sampled, Size
+from .parity import TOLERANCE, Result
+from .parity_cases import FULL, TINY, Sampled, Size, inputs
 
 STEPS, CFG = (1, 4), (1.0, 1.5)
 BETA_END, ORIGINAL_STEPS = 0.014, 200
@@ -71,16 +73,16 @@ def diffusers_side(unet, adapter, encoder_weights: dict[str, Tensor], size: Size
     """Run the cases in diffusers; `progress` is called after each."""
     from diffusers import UNetMotionModel
 
-    *text, noise = parity.inputs(size)
+    text, noise = inputs(size)
     network = UNetMotionModel.from_unet2d(unet, adapter).eval()
-    parity.use_frame_norm(network)
+    diffusers.use_frame_norm(network)
     runs = {}
     for references, steps, cfg in wanted:
         features = reference_encoder.features(
             encoder_weights, reference_latents(size, references), size.num_frames, MOTION_SCALE)
         weighted = [weight * feature for weight, feature in zip(LEVEL_WEIGHTS, features, strict=True)]
         with features_added(network, weighted):
-            runs[references, steps, cfg] = parity.run_diffusers(
+            runs[references, steps, cfg] = diffusers.run_diffusers(
                 network, text, noise, steps, cfg, BETA_END, ORIGINAL_STEPS)
         progress(f"diffusers, {NAME.format(references, steps, cfg)}: done")
     return runs
@@ -92,7 +94,7 @@ def host_side(unet_weights: dict[str, Tensor], path: Path, size: Size) -> Iterat
     from ...host.motion import load_motion
     from ...samplers.schedules import SCHEDULES
 
-    *text, noise = parity.inputs(size)
+    text, noise = inputs(size)
     bare, motion = parity.host_model(unet_weights, size), load_motion(path)
     latent_format = bare.get_model_object("latent_format")
     for references, steps, cfg in cases():
@@ -105,7 +107,7 @@ def host_side(unet_weights: dict[str, Tensor], path: Path, size: Size) -> Iterat
 def compare(size: Size, folder: Path, progress: Callable[[str], None]) -> Iterator[Result]:
     """Yield the result of every case, holding one side in memory at a time."""
     progress("making diffusers' networks")
-    unet, adapter = parity.diffusers_networks(size)
+    unet, adapter = diffusers.diffusers_networks(size)
     encoder_weights = reference_encoder.random_weights(size.channels)
     path, unet_weights = folder / "image-to-video.safetensors", unet.state_dict()
     write_file(path, adapter, encoder_weights)

@@ -65,7 +65,7 @@ def motion_shapes() -> Shapes:
 
     with torch.device("meta"):
         module = MotionModule(MotionConfig())
-    shapes = {}
+    shapes: Shapes = {}
     for key, tensor in module.state_dict().items():
         names = ANIMATEDIFF.file_keys(key)
         shapes |= dict.fromkeys(names, torch.Size((tensor.shape[0] // len(names), *tensor.shape[1:])))

@@ -140,6 +140,7 @@ def in_process(stage: str) -> dict[str, float]:
     variables = dict(os.environ, MALLOC_MMAP_THRESHOLD_="1048576", MALLOC_TRIM_THRESHOLD_="1048576")
     command = [sys.executable, str(STANDALONE), "tools.benchmarks.training_memory", "--own", stage]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
+        assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
     if process.returncode:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,9 +17,10 @@ from .standins import checkpoint_shapes, values
 
 PROMPT = "a boat on a lake at sunset, waves, clouds, detailed, film still"
 STEPS = 4
+T = TypeVar("T")
 
 
-def stand_in_parts(channels: int, dtype: torch.dtype) -> tuple:
+def stand_in_parts(channels: int, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     """Return a MODEL with a motion module, and a CLIP and a VAE of the real size whatever the channels."""
     import comfy.sd
 
@@ -58,7 +60,7 @@ def add_stage_rows(model, clip, vae, frames: int, pixels: int, runs: int) -> Non
         table.add(stage, seconds, f"{seconds / sum(medians.values()):.1%}")
 
 
-def _timed(work: Callable) -> tuple[float, object]:
+def _timed(work: Callable[[], T]) -> tuple[float, T]:
     wait()
     start = time.perf_counter()
     result = work()

@@ -206,7 +206,7 @@ def with_demo(prompt: dict[str, Any]) -> dict[str, Any]:
         elif kind == "GetVideoComponents":
             inputs["video"] = ["clip", 0]
         elif kind == "CLIPTextEncode":
-            inputs["text"] = "a red square moving left"
+            inputs["text"] = "a penguin running left in the snow"
         elif kind == "CreateVideo":
             prompt["save"] = {"class_type": "SaveVideo", "inputs": {
                 "video": [name, 0], "filename_prefix": "video/blueprint", "format": "auto", "codec": "auto"}}
