@@ -54,7 +54,7 @@ def use_editor(page: Page, server: Server, to_run: Path, pictures: Path) -> None
 def main() -> None:
     """Start a server and a browser, use the editor, and say what was found."""
     parser = argparse.ArgumentParser(prog="dev.py browser")
-    parser.add_argument("--workflow", type=Path, default=EXAMPLES / "text_to_video_demo.json", help="which to run")
+    parser.add_argument("--workflow", type=Path, default=EXAMPLES / "03 Text to Video Demo.json", help="which to run")
     parser.add_argument("--output", type=Path, default=output_path(), help="folder for the screenshots")
     options = parser.parse_args()
     stop_on_signals()

@@ -4,8 +4,7 @@
 
 Workflows of the demo model run as they are. Those for real checkpoints run with seeded stand-ins for the files
 (benchmarks.standins, 4.5 GB, written once) on few small frames: that shows that they run, but their pictures show
-nothing, so no sheet is kept. Those that train come first and leave no picture; run again, they find their checkpoints
-finished. The last line is one JSON object, {workflow: seconds, or what went wrong}.
+nothing, so no sheet is kept. Those that train leave no picture; run again, they find their checkpoints finished. The last line is one JSON object, {workflow: seconds, or what went wrong}.
 """
 
 from __future__ import annotations
@@ -105,8 +104,8 @@ def main() -> None:
     stop_on_signals()
     if unknown := set(options.names) - set(known):
         parser.error(f"no example workflow is named {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    # Another example samples with what those that train have saved.
-    names = sorted(options.names or known, key=lambda name: not name.startswith("train_"))
+    # Their numbers put those that train before the one that samples with what they have saved.
+    names = sorted(options.names or known)
     host = Path(os.environ["COMFYUI_PATH"]).resolve()
     stand_ins = any(DEMO_NODE not in known[name].read_text(encoding="utf-8") for name in names)
     base = full_size.base_with_stand_ins(host) if stand_ins else work_path() / "gallery"

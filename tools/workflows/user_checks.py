@@ -19,7 +19,7 @@ from .editor import LIMIT_MS, open_editor, press_run, prompt_of, put_graph
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES, BLUEPRINTS = ROOT / "example_workflows", ROOT / "subgraphs"
-DEMO = EXAMPLES / "text_to_video_demo.json"
+DEMO = EXAMPLES / "03 Text to Video Demo.json"
 STEPS, PIXELS = 8, 320
 """So many and so large that there is time to look twice at a clip between two steps."""
 NEW_DESIGN = "Comfy.VueNodes.Enabled"
@@ -206,7 +206,7 @@ def with_demo(prompt: dict[str, Any]) -> dict[str, Any]:
         elif kind == "GetVideoComponents":
             inputs["video"] = ["clip", 0]
         elif kind == "CLIPTextEncode":
-            inputs["text"] = "a red square moving left"
+            inputs["text"] = "a penguin running left in the snow"
         elif kind == "CreateVideo":
             prompt["save"] = {"class_type": "SaveVideo", "inputs": {
                 "video": [name, 0], "filename_prefix": "video/blueprint", "format": "auto", "codec": "auto"}}
@@ -215,7 +215,7 @@ def with_demo(prompt: dict[str, Any]) -> dict[str, Any]:
 
 def check_app(page: Page, pictures: Path) -> None:
     """The examples for real checkpoints have what the editor's app mode shows."""
-    for name in ("text_to_video", "image_to_video"):
+    for name in ("01 Text to Video", "02 Image to Video"):
         workflow = load(EXAMPLES / f"{name}.json")
         put_graph(page, workflow | {"extra": workflow["extra"] | {"linearMode": True}})
         page.wait_for_timeout(1500)
