@@ -1,7 +1,7 @@
 """Pictures of example workflows: a contact sheet for the pages, and a moving one for the editor's list of templates.
 
 The editor asks for NAME.jpg beside a pack's NAME.json and for no other ending. It shows what comes as an image, and a
-browser knows images by their first bytes: a WebP of that name plays there (seen with front ends 1.44 and 1.47).
+browser knows images by their first bytes: a WebP of that name plays there, as seen in Chromium with front end 1.47.
 """
 
 from __future__ import annotations
