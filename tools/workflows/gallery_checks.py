@@ -143,17 +143,21 @@ def check_first_graph(page: Page, client: ComfyClient, pictures: Path) -> None:
 
 
 def add_by_search(page: Page, words: str) -> None:
-    """Add the first node that the search on the canvas lists for words."""
-    page.mouse.dblclick(700, 500)
-    page.wait_for_timeout(1500)
+    """Add the node that the search on an empty canvas lists first for words.
+
+    Raises:
+        playwright.sync_api.TimeoutError: The search shows no field, or lists nothing.
+    """
+    page.mouse.dblclick(700, 450)
+    page.locator("input:focus").wait_for(timeout=LIMIT_MS)
     page.keyboard.type(words, delay=30)
-    page.wait_for_timeout(2500)
+    page.get_by_test_id("result-item").first.wait_for(timeout=LIMIT_MS)
+    page.wait_for_timeout(1000)
     page.keyboard.press("Enter")
-    page.wait_for_timeout(1500)
+    page.wait_for_function("() => window.app.graph.nodes.length", timeout=LIMIT_MS)
     # The new node may hang on the pointer until a click.
-    page.mouse.click(700, 500)
+    page.mouse.click(700, 450)
     page.wait_for_timeout(500)
-    page.keyboard.press("Escape")
 
 
 def check_help(page: Page, url: str, pictures: Path) -> None:
@@ -166,8 +170,7 @@ def check_help(page: Page, url: str, pictures: Path) -> None:
             const node = window.app.graph.nodes.find(node => node.type === type);
             window.app.canvas.selectNode(node);
         }""", NODE)
-        page.wait_for_timeout(1000)
-        page.get_by_test_id("info-button").first.click()
+        page.get_by_test_id("info-button").first.click(timeout=LIMIT_MS)
         panel = page.locator(".node-help-content").first
         panel.wait_for(timeout=LIMIT_MS)
         page.wait_for_timeout(2000)
