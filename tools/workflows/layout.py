@@ -13,11 +13,15 @@ SPACE = 8.0
 SAMPLES = 60
 REACH = 80.0
 """How far a point on a wire's way bends it at most."""
-GROWS = {"AnimateLCM_ApplyMotionModule": 210.0, "AnimateLCM_TextToVideo": 290.0, "AnimateLCM_ImageToVideo": 450.0,
-         "KSampler": 520.0, "SamplerCustom": 490.0, "SaveVideo": 400.0, "LoadVideo": 490.0, "LoadImage": 350.0,
-         "AnimateLCM_RecordVideo": 640.0, "SaveImage": 300.0, "SaveAnimatedWEBP": 400.0, "SaveAnimatedPNG": 350.0,
-         "LossGraphNode": 300.0, "AnimateLCM_DistillSpatialLoRA": 520.0, "AnimateLCM_DistillMotionModule": 640.0}
-"""The heights that nodes with previews have at run time, seen in the editor, classic and Nodes 2.0."""
+GROWS = {"AnimateLCM_ApplyMotionModule": 262.0, "AnimateLCM_TextToVideo": 330.0, "AnimateLCM_ImageToVideo": 500.0,
+         "AnimateLCM_LongVideo": 220.0, "AnimateLCM_Scheduler": 150.0, "AnimateLCM_PromptSchedule": 320.0,
+         "AnimateLCM_LoadMotionLoRA": 190.0, "AnimateLCM_AttentionScale": 210.0, "AnimateLCM_MotionControl": 260.0,
+         "AnimateLCM_FrameValues": 160.0, "AnimateLCM_RollingSampler": 190.0, "AnimateLCM_SpriteSheet": 160.0,
+         "AnimateLCM_RecordVideo": 640.0, "AnimateLCM_DistillSpatialLoRA": 520.0,
+         "AnimateLCM_DistillMotionModule": 640.0, "KSampler": 520.0, "SamplerCustom": 490.0, "SaveVideo": 400.0,
+         "LoadVideo": 490.0, "LoadImage": 350.0, "SaveImage": 300.0, "SaveAnimatedWEBP": 400.0,
+         "SaveAnimatedPNG": 350.0, "LossGraphNode": 300.0}
+"""The heights that nodes with texts and pictures have when they have run, on the classic canvas and in Nodes 2.0."""
 Point = tuple[float, float]
 
 
