@@ -2,7 +2,7 @@
 
     python batch.py my_workflow.json rows.csv --output results
     python batch.py my_workflow.json rows.jsonl --server http://one:8188 http://two:8188 --keep-going
-    python batch.py example_workflows/text_to_video_demo.json --prompt "a red car driving left" --seed 1 2 3
+    python batch.py "example_workflows/03 Text to Video Demo.json" --prompt "a red car driving left" --seed 1 2 3
     python batch.py my_workflow.json --prompts-file prompts.txt --set KSampler.steps=8
 
 A column of the table is `prompt`, `seed`, or NODE.INPUT as in --set; `name` is what the row's files are called, and

@@ -47,7 +47,7 @@ from tools.hosts import environment, hosts, suite
 from tools.hosts.server import PACK_NAME, Host, Server, ServerError, arguments, make_base, start, stop, stop_on_signals
 
 ROOT = Path(__file__).resolve().parent
-DEMO_WORKFLOW = ROOT / "example_workflows" / "text_to_video_demo.json"
+DEMO_WORKFLOW = ROOT / "example_workflows" / "03 Text to Video Demo.json"
 INPUTS = ROOT / "example_workflows" / "input"
 MODULES = {
     "browser": ("browser", "tools.workflows.browser_check"),

@@ -78,7 +78,7 @@ class AttentionScale(io.ComfyNode):
                             "and recommended to begin with; 0.7 to 1.5 is a range to try: less moves less, more keeps "
                             "frames apart."),
                 io.String.Input(
-                    "scale_curve", multiline=True, default="", optional=True,
+                    "scale_curve", default="", optional=True, advanced=True,
                     tooltip="Factor on scale for key frames, as FRAME: NUMBER, from 0 to 10 without unit, such as "
                             "0: 1, 15: 1.3; between them it changes evenly. Empty is recommended: 1 everywhere."),
                 values_input("scale_values", "In place of scale_curve, factor on scale, 0 to 10"),

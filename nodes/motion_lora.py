@@ -36,7 +36,7 @@ class LoadMotionLoRA(io.ComfyNode):
                     tooltip="Factor on what the LoRA adds, -10 to 10, without unit. 1 is as trained and recommended; 0 "
                             "leaves the LoRA out."),
                 io.String.Input(
-                    "strength_curve", multiline=True, default="", optional=True,
+                    "strength_curve", default="", optional=True, advanced=True,
                     tooltip="Factor on strength for key frames, as FRAME: NUMBER, from -10 to 10 without unit, such as "
                             "0: 0, 15: 1; between them it changes evenly. Empty is recommended where nothing is to "
                             "change: with a curve each step takes a little longer."),

@@ -63,7 +63,7 @@ class Sampler(io.ComfyNode):
                             "AnimateLCM was made for, and the stock lcm. 0 adds none, so that only the first noise "
                             "decides (DDIM)."),
                 io.String.Input(
-                    "stochasticity_curve", multiline=True, default="", optional=True,
+                    "stochasticity_curve", default="", optional=True, advanced=True,
                     tooltip="Factor on stochasticity for key frames, as FRAME: NUMBER, from 0 to 1 without unit, such "
                             "as 0: 1, 15: 0; between them it changes evenly. Empty is recommended: 1 everywhere."),
                 values_input("stochasticity_values", "In place of the curve, factor on stochasticity, 0 to 1"),

@@ -78,7 +78,7 @@ def test_its_outside_shows_what_its_inside_asks_for(path):
     assert subgraph["description"].endswith(".") and subgraph["category"].startswith("Video")
 
 
-@pytest.mark.parametrize("name", ["text_to_video", "image_to_video"])
+@pytest.mark.parametrize("name", ["01 Text to Video", "02 Image to Video"])
 def test_app_mode_shows_inputs_and_an_output_that_the_example_has(name):
     workflow = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
     nodes = {str(node["id"]): node for node in workflow["nodes"]}

@@ -112,7 +112,7 @@ def test_a_second_copy_of_the_pack_is_refused(server: Server, tmp_path: Path) ->
 
 
 def test_demo_example_makes_a_video_of_sixteen_frames(client: ComfyClient) -> None:
-    prompt = to_prompt(load(EXAMPLES / "text_to_video_demo.json"), client.object_info())
+    prompt = to_prompt(load(EXAMPLES / "03 Text to Video Demo.json"), client.object_info())
     set_text(prompt, "a penguin running left in the snow")
     steps: list[Progress] = []
     [saved] = saved_files(client.run(prompt, on_progress=steps.append))

@@ -35,7 +35,7 @@ def example(client: ComfyClient, name: str, *changes: str) -> dict[str, Any]:
 
 
 def lora_training(client: ComfyClient, name: str, steps: int = STEPS) -> dict[str, Any]:
-    return example(client, "train_spatial_lora_demo", f"AnimateLCM_DistillSpatialLoRA.name={name}",
+    return example(client, "19 Train Spatial LoRA Demo", f"AnimateLCM_DistillSpatialLoRA.name={name}",
                    f"AnimateLCM_DistillSpatialLoRA.steps={steps}", f"SaveLoRA.prefix=loras/{name}")
 
 
@@ -85,13 +85,14 @@ def test_sampling_right_behind_a_training(client: ComfyClient) -> None:
 def test_the_examples_follow_one_another(client: ComfyClient, server: Server) -> None:
     client.run(lora_training(client, "demo_spatial_lora", steps=2))
     trained = checkpoint(server, "demo_spatial_lora")
-    client.run(example(client, "train_motion_module_demo", "AnimateLCM_DistillSpatialLoRA.steps=2",
+    client.run(example(client, "20 Train Motion Module Demo", "AnimateLCM_DistillSpatialLoRA.steps=2",
                        "AnimateLCM_DistillMotionModule.steps=2"))
     # The first stage was finished: the second graph takes its LoRA from the checkpoint.
     assert checkpoint(server, "demo_spatial_lora")["losses"] == trained["losses"]
     assert len(checkpoint(server, "demo_motion_module")["losses"]) == 2
+    lora = "demo_spatial_lora_2_steps_00001_.safetensors"
     [saved] = saved_files(client.run(example(
-        client, "sample_trained_demo", "LoraLoaderModelOnly.lora_name=demo_spatial_lora_2_steps_00001_.safetensors")))
+        client, "21 Sample Trained Files Demo", f"LoraLoaderModelOnly.lora_name={lora}")))
     with av.open(io.BytesIO(client.fetch_file(saved))) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 16 and frames[0].std() > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ def open_editor(page: Page, url: str) -> None:
     page.get_by_test_id("queue-button").first.wait_for(timeout=LIMIT_MS)
     page.wait_for_timeout(2000)
     page.keyboard.press("Escape")
+
+
+def set_setting(url: str, name: str, value: Any) -> None:
+    """Change a setting of a server's editor, as its own dialog does; it counts when the page is opened again."""
+    urllib.request.urlopen(urllib.request.Request(
+        f"{url}/settings/{name}", json.dumps(value).encode(), {"Content-Type": "application/json"}))
 
 
 def put_graph(page: Page, workflow: dict[str, Any]) -> None:

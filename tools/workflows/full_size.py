@@ -1,8 +1,8 @@
 """Run an example workflow on a real server with files of the real sizes.
 
     python dev.py full-size
-    python dev.py full-size --workflow example_workflows/image_to_video.json
-    python dev.py full-size --workflow example_workflows/image_to_video.json --picture photo.png --size 136 72 --keep .
+    python dev.py full-size --workflow "example_workflows/02 Image to Video.json"
+    python dev.py full-size --workflow "example_workflows/02 Image to Video.json" --picture photo.png --size 136 72
 
 The files are seeded stand-ins (benchmarks.standins; 4.5 GB, written once), so the pictures show nothing. What counts:
 every node and loader takes them, the latents are finite and not constant, and the same seed gives the same latents and
@@ -39,7 +39,7 @@ from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
 from .contact_sheet import sheet_of
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKFLOW = ROOT / "example_workflows" / "text_to_video.json"
+WORKFLOW = ROOT / "example_workflows" / "01 Text to Video.json"
 BASE = work_path() / "full-size"
 UNUSED = ("lora key not loaded", "unet missing", "unet unexpected", "clip missing", "clip unexpected", "left over keys",
           "Missing VAE keys", "Leftover VAE keys", "Traceback")

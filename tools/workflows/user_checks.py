@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,12 @@ from playwright.sync_api import Page
 from ...client.api import ComfyClient, RunError
 from ...client.workflow import load
 from ..hosts.server import Server
-from .editor import LIMIT_MS, open_editor, press_run, prompt_of, put_graph
+from .editor import LIMIT_MS, open_editor, press_run, prompt_of, put_graph, set_setting
+from .gallery_checks import check_first_graph, check_help, check_round_trip, check_templates
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES, BLUEPRINTS = ROOT / "example_workflows", ROOT / "subgraphs"
-DEMO = EXAMPLES / "text_to_video_demo.json"
+DEMO = EXAMPLES / "03 Text to Video Demo.json"
 STEPS, PIXELS = 8, 320
 """So many and so large that there is time to look twice at a clip between two steps."""
 NEW_DESIGN = "Comfy.VueNodes.Enabled"
@@ -47,9 +46,9 @@ def check_all(page: Page, server: Server, pictures: Path) -> None:
     """
     client = ComfyClient(server.url)
     checks: tuple[Callable[[Page, ComfyClient, Path], None], ...] = (
-        check_preview, check_queue, check_texts, check_error)
+        check_templates, check_round_trip, check_first_graph, check_preview, check_queue, check_texts, check_error)
     for design, new in (("classic", False), ("new", True)):
-        _set(server, NEW_DESIGN, new)
+        set_setting(server.url, NEW_DESIGN, new)
         open_editor(page, server.url)
         for check in checks:
             try:
@@ -57,15 +56,10 @@ def check_all(page: Page, server: Server, pictures: Path) -> None:
             except RunError as error:
                 raise RunError(f"{design} design: {error}") from error
             print(f"{design} design: {check.__name__} passed", flush=True)
+    check_help(page, server.url, pictures)
     check_lists(page, server)
     check_blueprints(page, client)
     check_app(page, pictures)
-
-
-def _set(server: Server, name: str, value: Any) -> None:
-    """Change a setting of the editor, as its own dialog does."""
-    urllib.request.urlopen(urllib.request.Request(
-        f"{server.url}/settings/{name}", json.dumps(value).encode(), {"Content-Type": "application/json"}))
 
 
 def _demo(seed: int, frames: int = 16, pixels: int = 64) -> dict[str, Any]:
@@ -215,7 +209,7 @@ def with_demo(prompt: dict[str, Any]) -> dict[str, Any]:
 
 def check_app(page: Page, pictures: Path) -> None:
     """The examples for real checkpoints have what the editor's app mode shows."""
-    for name in ("text_to_video", "image_to_video"):
+    for name in ("01 Text to Video", "02 Image to Video"):
         workflow = load(EXAMPLES / f"{name}.json")
         put_graph(page, workflow | {"extra": workflow["extra"] | {"linearMode": True}})
         page.wait_for_timeout(1500)

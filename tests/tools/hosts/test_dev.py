@@ -58,7 +58,7 @@ def test_unpinned_version_is_refused() -> None:
 
 
 def test_batch_without_a_server_says_so() -> None:
-    done = run("batch.py", "example_workflows/text_to_video.json", "--server", "http://127.0.0.1:9")
+    done = run("batch.py", "example_workflows/01 Text to Video.json", "--server", "http://127.0.0.1:9")
     assert done.returncode == 1
     assert done.stderr.startswith("error: no ComfyUI answers at http://127.0.0.1:9")
 
