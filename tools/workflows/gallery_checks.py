@@ -40,7 +40,10 @@ WIRES = """() => {
                    lora: 'LoraLoaderModelOnly', positive: 'CLIPTextEncode', negative: 'CLIPTextEncode',
                    decode: 'VAEDecode', create: 'CreateVideo', save: 'SaveVideo'};
     made.video = graph.nodes[0];
-    for (const [name, type] of Object.entries(types)) graph.add(made[name] = LiteGraph.createNode(type));
+    for (const [place, [name, type]] of Object.entries(types).entries()) {
+        graph.add(made[name] = LiteGraph.createNode(type));
+        made[name].pos = [place % 5 * 300 - 400, Math.floor(place / 5) * 620 - 350];
+    }
     for (const [from, output, to, input] of [
         ['model', 'MODEL', 'lora', 'model'], ['lora', 'MODEL', 'video', 'model'],
         ['module', 'motion_module', 'video', 'motion_module'], ['model', 'CLIP', 'positive', 'clip'],
