@@ -17,6 +17,7 @@ from comfy.samplers import CFGGuider, KSamplerX0Inpaint
 from torch import Size, Tensor
 from tqdm.auto import tqdm
 
+from ..samplers.noise_order import noise_source
 from ..samplers.rolling import Rolling, sample_rolling
 from .advice import ADVICE, Placed
 from .motion import networks_on
@@ -43,6 +44,8 @@ class RollingSampler(PartSampler):
     settings: Rolling
     recording: Recording | None = None
     """None: the video is the latent that the run is given."""
+    same_noise: bool = False
+    """Whether the noise of the first queue is used over and over, in another order each time (FreeNoise)."""
 
     @property
     def frames_per_call(self) -> int:
@@ -104,10 +107,10 @@ class RollingSampler(PartSampler):
 
 def describe(settings: Rolling) -> str:
     """Return lines about a window for its node to show."""
-    queue = settings.window - settings.anchors
+    queue = settings.queue
     steps = ", ".join(str(count) for count in range(1, min(queue, 16) + 1) if queue % count == 0)
     return (f"windows of {settings.window} frames, {settings.anchors} of them finished\nfor {steps} steps\ntakes "
-            f"{settings.window / queue:.2f} times as long as one piece would")
+            f"{settings.parts * settings.window / queue:.2f} times as long as one piece would")
 
 
 class _Run:
@@ -123,6 +126,9 @@ class _Run:
         self.shape, self.device = sampler.video(noise.shape), noise.device
         self.from_noise = sampler.max_denoise(guider, sigmas)
         self.seed = extra_args.get("seed") or 0
+        # Of how many frames the noise is used over and over, and which of them change places.
+        self.order = (sampler.settings.queue, sampler.settings.frames_per_level(len(sigmas) - 1)
+                      ) if sampler.same_noise else None
 
     def start(self, frames: range) -> Tensor:
         """Return the latents of frames at the first noise level, f 4 h w."""
@@ -131,14 +137,19 @@ class _Run:
             self.sigmas[0], self._start_noise(frames), self._of(self.latents, frames), self.from_noise)
 
     def _start_noise(self, frames: range) -> Tensor:
-        given = self.noise[frames.start:frames.stop]
-        rest = frames[len(given):]
-        return torch.cat([given, self.noise_of(rest, 0)]) if rest else given
+        return torch.stack([self.noise[source] if source < len(self.noise) else self._drawn(source, 0)
+                            for source in map(self._source, frames)])
 
     def noise_of(self, frames: range, level: int) -> Tensor:
         """Return the noise of frames with which they go to a level, f 4 h w."""
-        drawn = [torch.randn(self.shape[1:], generator=_generator(self.seed, frame, level)) for frame in frames]
-        return torch.stack(drawn).to(self.device)
+        return torch.stack([self._drawn(self._source(frame), level) for frame in frames])
+
+    def _drawn(self, frame: int, level: int) -> Tensor:
+        return torch.randn(self.shape[1:], generator=_generator(self.seed, frame, level)).to(self.device)
+
+    def _source(self, frame: int) -> int:
+        """Return the frame whose noise a frame has."""
+        return frame if self.order is None else noise_source(frame, *self.order, self.seed)
 
     def _of(self, values: Tensor, frames: range) -> Tensor:
         """Return what belongs to frames, of one value for all or of one for each."""
