@@ -16,6 +16,8 @@
     python dev.py locales                              what the translations of the nodes' texts and pages lack
     python dev.py obedience                            how well the demo model follows its prompts
     python dev.py paper-table                          the paper's table in miniature, on the demo model
+    python dev.py long-video-table                     Long Video and the Rolling Sampler, on the demo model
+    python dev.py recording-memory                     the memory of Record Video at different lengths
     python dev.py training-memory                      what training needs at full size, against the estimate
     python dev.py train-demo                           train the demo model anew, and distil it
 
@@ -61,6 +63,8 @@ MODULES = {
     "locales": ("run", "tools.workflows.locales"),
     "obedience": ("run", "tools.demo.obedience"),
     "paper-table": ("test", "tools.evaluation.paper_table"),
+    "long-video-table": ("test", "tools.evaluation.long_video.table"),
+    "recording-memory": ("run", "tools.workflows.recording_memory"),
     "training-memory": ("run", "tools.benchmarks.training_memory"),
     "train-demo": ("run", "tools.demo.train"),
 }

@@ -120,7 +120,7 @@ def test_a_call_has_a_whole_window_of_frames_in_their_order(num_frames, settings
 @pytest.mark.parametrize("settings", [settings for settings in [*SETTINGS, *VARIANTS] if not settings.carried], ids=str)
 @pytest.mark.parametrize("num_frames", [18, 37])
 def test_what_is_used_of_a_frame_is_one_prediction_at_each_level(num_frames, settings):
-    """Every prediction leaves its level's mark on the frame; the order of the factors says nothing, but their product."""
+    """Each prediction multiplies the frame by its level's prime."""
     table, marks = levels(), torch.tensor([2.0, 3.0, 5.0, 7.0])
 
     def marking(x, sigma, frames):
@@ -142,7 +142,7 @@ def test_a_longer_video_begins_as_a_shorter_one(settings):
 
 @pytest.mark.parametrize("settings", [settings for settings in [*SETTINGS, *VARIANTS] if settings.parts > 1], ids=str)
 def test_each_part_is_predicted_behind_the_frames_before_it(settings):
-    """As many as there are anchors, which are finished ones before the first part and noisier ones before the others."""
+    """They are as many as there are anchors, before the first part finished ones, before others those under way."""
     model = Counting(levels())
     whole(model, 37, settings)
     assert len(model.calls) == settings.calls(37, 4)

@@ -1,0 +1,114 @@
+"""The page docs/long-video.md: its prose, its tables, and what they say in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from ..intervals import Estimate
+from .columns import COLUMNS
+from .figures import Row
+
+TABLES = {
+    "From frame to frame": ("seams", "highest", "restarts", "motion", "change"),
+    "Over the whole video": ("identity", "colour", "texture", "subject", "way", "backdrop", "explained"),
+    "Work": ("evaluations", "milliseconds"),
+}
+PAGE = """# Long Video or Rolling Sampler
+
+Made by
+
+    python dev.py long-video-table --seeds {seeds} --prompts {prompts} --frames {frames}
+
+on the demo model: {videos} videos of {frames} frames in each row, 4 steps without guidance, the same prompts and seeds
+in all rows. Figures are of all videos together, with 95 % intervals over {seeds} seeds (jackknife, Student's t).
+
+![The same prompts and seeds in each of the ways](long-video.webp)
+
+## When to use which
+
+Some of it follows from how they work, whatever the figures say:
+
+| | Long Video | Rolling Sampler |
+|---|---|---|
+| loops | yes | no: it never knows the end at the start |
+| many-step modules, guidance with 25 steps | yes | no: a window has room for few levels |
+| videos of thousands of frames | all latents and pictures are in memory at the end | in that of one window, \
+with Record Video |
+| a longer video with the same seed | is another video | begins as the shorter one |
+| frames that are watched while others are still to come | no | yes, with Record Video |
+
+The rest was measured. A difference is counted where its interval, over the same seeds, leaves out zero.
+
+{verdicts}
+
+## The figures
+
+{tables}
+
+![What becomes of identity, colour and texture](long-video.png)
+
+*16 frames in one piece* is what the same model does with a single clip: no way to make a long video can be expected to
+show more of what the prompts say.
+
+{variants}## What each column sees, and what it does not
+
+{legend}
+
+The world's clips have 16 frames. In {frames} frames a subject with the world's speed crosses the picture several times,
+which no module was trained for: a model has to stop it, let it come back, or begin anew. That is why restarts and
+direction have to be read together.
+"""
+VARIANTS = """### Variants of the Rolling Sampler
+
+{table}
+
+- *8 anchors*; *anchors at half the lowest noise*, *without noise*: other finished frames in front.
+- *queue in 2 parts*: latent partitioning of FIFO-Diffusion (Kim et al. 2024). The queue is longer than the window, so
+  that the frames of a call differ less in noise.
+- *lookahead*: lookahead denoising of the same paper. Each call computes the noisier half of its window.
+- *the same noise over and over*: that of the first 16 frames, in another order each time (FreeNoise, Qiu et al. 2023).
+- *new frames begin as the last one*: its prediction is beside the noise in which they begin.
+- Levels of unequal size are no row: as many frames leave a level as enter it, so that a larger one would only let its
+  frames wait.
+
+{verdicts}
+
+"""
+
+
+def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Return the rows as a Markdown table of the named figures."""
+    lines = ["| | " + " | ".join(COLUMNS[name].title for name in columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    lines += [f"| {row.name} | " + " | ".join(said(row.figures[name]) for name in columns) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """Return the tables of all figures."""
+    return "\n\n".join(f"**{title}**\n\n{table(rows, columns)}" for title, columns in TABLES.items())
+
+
+def said(estimate: Estimate) -> str:
+    """Return a figure as a table has it; one that does not exist is empty."""
+    return "" if math.isnan(estimate.mean) else str(estimate)
+
+
+def verdict(name: str, other: str, leads: Mapping[str, Estimate], rows: Mapping[str, Row]) -> str:
+    """Say at what one way is better than another.
+
+    Args:
+        leads: By how much its figures are higher, by their names.
+        rows: Both rows, by name.
+    """
+    sides: dict[str, list[str]] = {"better": [], "worse": [], "no difference shown": []}
+    for figure, lead in leads.items():
+        if math.isnan(lead.mean):
+            continue
+        pair = " against ".join(f"{rows[way].figures[figure].mean:.3g}" for way in (name, other))
+        clear = abs(lead.mean) > lead.half_width
+        better = lead.mean * COLUMNS[figure].better > 0
+        kind = ("better" if better else "worse") if clear else "no difference shown"
+        sides[kind].append(f"{COLUMNS[figure].title} ({pair})")
+    parts = "; ".join(f"{kind}: {', '.join(found)}" for kind, found in sides.items() if found)
+    return f"- **{name}**, beside {other}: {parts or 'nothing was measured of both'}."
