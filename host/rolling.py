@@ -137,15 +137,15 @@ class _Run:
             self.sigmas[0], self._start_noise(frames), self._of(self.latents, frames), self.from_noise)
 
     def _start_noise(self, frames: range) -> Tensor:
-        return torch.stack([self.noise[source] if source < len(self.noise) else self._drawn(source, 0)
-                            for source in map(self._source, frames)])
+        return torch.cat([
+            self.noise[source:source + 1] if (source := self._source(frame)) < len(self.noise)
+            else self.noise_of(range(frame, frame + 1), 0) for frame in frames])
 
     def noise_of(self, frames: range, level: int) -> Tensor:
         """Return the noise of frames with which they go to a level, f 4 h w."""
-        return torch.stack([self._drawn(self._source(frame), level) for frame in frames])
-
-    def _drawn(self, frame: int, level: int) -> Tensor:
-        return torch.randn(self.shape[1:], generator=_generator(self.seed, frame, level)).to(self.device)
+        drawn = [torch.randn(self.shape[1:], generator=_generator(self.seed, self._source(frame), level))
+                 for frame in frames]
+        return torch.stack(drawn).to(self.device)
 
     def _source(self, frame: int) -> int:
         """Return the frame whose noise a frame has."""

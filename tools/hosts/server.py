@@ -132,6 +132,13 @@ class Server:
                  trace: TracebackType | None) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """Return the number of the running server's process."""
+        if self._process is None:
+            raise ServerError("the server has not been started")
+        return self._process.pid
+
     def stop(self) -> None:
         """End the server, politely first."""
         if self._process is not None:
