@@ -55,8 +55,9 @@ def blends_at(keys: Sequence[int], moments: Sequence[float], interpolation: str)
 def travel(values: Tensor, mixed: Sequence[Blend]) -> Tensor:
     """Return the value of every frame, f ..., from the values of the key frames, k ...; exact at these."""
     weights = torch.tensor([blend.weight for blend in mixed], dtype=values.dtype, device=values.device)
-    return torch.lerp(values[[blend.first for blend in mixed]], values[[blend.second for blend in mixed]],
-                      weights.view(-1, *[1] * (values.ndim - 1)))
+    # In place: over thousands of frames a further copy would be large.
+    return values[[blend.first for blend in mixed]].lerp_(
+        values[[blend.second for blend in mixed]], weights.view(-1, *[1] * (values.ndim - 1)))
 
 
 def to_common_length(tokens: Sequence[Tensor]) -> Tensor:

@@ -1,5 +1,7 @@
 """The rolling sampler on the host: which frames, prompts, hints, masks and references its calls bring together."""
 
+from dataclasses import replace
+
 import comfy.model_management
 import comfy.sample
 import pytest
@@ -12,6 +14,7 @@ from animatelcm.host.motion import apply_motion
 from animatelcm.host.rolling import Recording, RollingSampler
 from animatelcm.host.sampling import lcm_sampler, scheduled_sigmas
 from animatelcm.nodes.controls import MotionControl
+from animatelcm.samplers.noise_order import noise_source
 from animatelcm.samplers.rolling import Rolling
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host import probe, snapshots
@@ -43,6 +46,7 @@ TOTAL = 13
 QUEUE, ANCHORED = Rolling(8), Rolling(8, anchors=4)
 ONE_PIECE = Rolling(64)
 """As many frames as the motion module knows: at equal noise."""
+VARIANTS = [Rolling(8, parts=2), Rolling(8, anchors=4, parts=2), Rolling(8, anchors=4, anchor_noise=0.0)]
 both = pytest.mark.parametrize("settings", [QUEUE, ANCHORED], ids=["queue", "anchors"])
 
 
@@ -168,7 +172,7 @@ class TestIndependentFramesAreOnePiece:
         assert relative_rms(roll(model, settings, **given), whole) < 1e-6
         return whole
 
-    @both
+    @pytest.mark.parametrize("settings", [QUEUE, ANCHORED, *VARIANTS], ids=str)
     def test_prompts(self, still, settings):
         self.compare(still, settings, positive=prompts(TOTAL), cfg=1.5)
 
@@ -256,6 +260,22 @@ def test_the_same_seed_gives_the_same_bits(moving, settings):
 
 def test_a_frames_noise_does_not_depend_on_the_length_of_the_video(still):
     assert relative_rms(roll(still, num_frames=13), roll(still)[:13]) < 1e-5
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_the_same_noise_comes_back_in_another_order(still, recorded):
+    """Where frames are independent, the same noise is the same picture."""
+    sampler, blocks, given = RollingSampler(QUEUE, same_noise=True), [], {}
+    if recorded:
+        sampler = replace(sampler, recording=Recording(TOTAL, blocks.append))
+        given = {"noise": torch.zeros(8, 4, 8, 8), "latent": torch.zeros(1, 4, 8, 8)}
+    whole = roll(still, sampler=sampler, **given)
+    frames = torch.cat(blocks) if recorded else whole
+    sources = [noise_source(frame, 8, 2, 7) for frame in range(TOTAL)]
+    assert max(sources) < 8
+    assert relative_rms(frames, frames[sources]) < 1e-5
+    own = roll(still)
+    assert relative_rms(own, own[sources]) > 0.1
 
 
 @pytest.mark.parametrize("settings", [QUEUE, ONE_PIECE])

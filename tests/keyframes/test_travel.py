@@ -1,9 +1,12 @@
 """Between key frames: what each frame is made of, and prompts of different lengths side by side."""
 
+from itertools import accumulate
+
 import pytest
 import torch
 from animatelcm.keyframes.travel import blends, to_common_length, travel
 from torch.nn.functional import scaled_dot_product_attention
+from torch.profiler import ProfilerActivity, profile
 
 
 def mixed(keys, num_frames, interpolation="linear"):
@@ -23,6 +26,15 @@ def test_hold_stays_until_the_next():
 def test_key_frames_are_exact():
     keys = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(0))
     assert torch.equal(travel(keys, blends([0, 3, 10], 11, "linear"))[[0, 3, 10]], keys)
+
+
+def test_beside_the_result_there_is_one_copy_at_most():
+    keys, found = torch.randn(2, 77, 64), blends([0, 511], 512, "linear")
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        result = travel(keys, found)
+    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    peak = max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
+    assert result.nbytes < peak < 2.2 * result.nbytes
 
 
 def test_one_key_frame_is_everywhere():

@@ -12,6 +12,7 @@ from animatelcm.host.advice import placed_by
 from animatelcm.host.long_video import long_video
 from animatelcm.host.motion import apply_motion
 from animatelcm.host.rolling import RollingSampler as Made
+from animatelcm.host.rolling import describe
 from animatelcm.host.sampling import scheduled_sigmas
 from animatelcm.motion.module import MotionConfig
 from animatelcm.nodes import rolling
@@ -58,6 +59,12 @@ def test_the_sampler_has_what_its_node_was_given(messages):
     assert RollingSampler.execute(16, 4, 0.25).result[0] == Made(Rolling(16, 4, 0.25))
     assert messages == ["windows of 16 frames, 4 of them finished", "for 1, 2, 3, 4, 6, 12 steps",
                         "takes 1.33 times as long as one piece would"]
+
+
+def test_every_part_of_the_queue_takes_its_time():
+    assert describe(Rolling(16, 8, parts=2)).splitlines() == [
+        "windows of 16 frames, 8 of them finished", "for 1, 2, 4, 8, 16 steps",
+        "takes 2.00 times as long as one piece would"]
 
 
 def test_the_defaults_are_what_the_modules_were_trained_with():
