@@ -29,7 +29,7 @@ COLUMNS = {
     "highest": Column("highest change", "the largest change between two frames over the median one", "a jump anywhere",
                       "how many there are", -1),
     "restarts": Column(
-        "restarts", f"steps of the subject of more than {JUMP:g} pixels, in 100 frames; the world's fastest goes "
+        "restarts", f"how many of 100 steps of the subject are longer than {JUMP:g} pixels; the world's fastest goes "
         f"{FASTEST:g}", "a movement that begins anew, a subject that fades out here and in there",
         "a subject that stops, or turns", -1),
     "motion": Column("motion", "mean of all other steps over what the scene asks for", "too little movement",

@@ -9,11 +9,11 @@ from statistics import fmean, median
 from typing import TypeVar
 
 from ..intervals import Estimate, jackknife
-from .measure import Stretch, Video
+from .measure import STRETCH, Stretch, Video
 
 T = TypeVar("T")
-LATE = 4
-"""The end of a video is one stretch of so many, the last ones."""
+LATE = 0.75
+"""Where the end of a video begins, as a share of it."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Figures:
     explained: float
     evaluations: float
     milliseconds: float
+    """Of sampling, for a frame."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ def same(stretch: Stretch, video: Video) -> bool:
 
 def late(video: Video) -> list[Stretch]:
     """Return the stretches at the end of a video."""
-    return video.stretches[-max(1, len(video.stretches) // LATE):]
+    last = video.stretches[-1]
+    return [stretch for stretch in video.stretches
+            if stretch is last or stretch.begin >= LATE * (last.begin + STRETCH)]
 
 
 def over_stretches(videos: Sequence[Video]) -> dict[str, list[float]]:

@@ -17,8 +17,9 @@ from ...demo.obedience import obeyed
 from ..motion import unexplained_change
 from ..texture import texture_energy
 
-STRETCH = 16
-"""Frames that are looked at together, as many as a clip of the world has."""
+STRETCH, EVERY = 16, 4
+"""Frames that are looked at together, as many as a clip of the world has, and how many stretches go to one of them: to
+look takes longer than to sample. The last frames of a video are always looked at."""
 JUMP = 4 * FASTEST
 """Pixels from one frame to the next that no subject of the world goes: a longer step is a movement that begins anew."""
 
@@ -27,6 +28,8 @@ JUMP = 4 * FASTEST
 class Stretch:
     """What was measured of some frames of a video."""
 
+    begin: int
+    """Its first frame."""
     subject: str
     backdrop: str
     obeyed: dict[str, bool]
@@ -48,7 +51,7 @@ class Movement:
     highest: float
     """The largest change over the median one."""
     restarts: float
-    """Steps of the subject that are longer than JUMP, in a hundred frames."""
+    """Steps of the subject that are longer than JUMP, of a hundred."""
     motion: float
     """Mean length of its other steps over that which the scene asks for; NaN where it asks for none."""
     change: float
@@ -67,39 +70,44 @@ class Video:
     """Of sampling, for each frame of the video."""
 
 
-def measure_stretches(clip: Tensor, prompt: str) -> tuple[list[Stretch], Tensor]:
-    """Look at a video (f, 3, h, w), values 0 to 1; return what its stretches show, and the subject's centres, (f, 2).
+def looked_at(num_frames: int) -> list[range]:
+    """Return the stretches of a video that are looked at."""
+    begins = list(range(0, max(num_frames - STRETCH, 0) + 1, EVERY * STRETCH))
+    if num_frames - begins[-1] >= 2 * STRETCH:
+        begins.append(num_frames - STRETCH)
+    return [range(begin, min(begin + STRETCH, num_frames)) for begin in begins]
 
-    Frames that fill no stretch belong to the last one.
+
+def measure_stretches(clip: Tensor, prompt: str) -> tuple[list[Stretch], list[Tensor]]:
+    """Look at a video (f, 3, h, w), values 0 to 1; return what its stretches show, and the subject's centres in each.
     """
     said, found, centres = read(prompt), [], []
     first = behind(clip[:STRETCH])
-    begins = range(0, max(len(clip) - STRETCH, 0) + 1, STRETCH)
-    for begin in begins:
-        part = clip[begin:len(clip) if begin == begins[-1] else begin + STRETCH]
+    for frames in looked_at(len(clip)):
+        part = clip[frames.start:frames.stop]
         seen = see(part)
         centres.append(seen.centres)
-        found.append(Stretch(seen.subject, seen.backdrop, obeyed(seen, said), seen.explained,
+        found.append(Stretch(frames.start, seen.subject, seen.backdrop, obeyed(seen, said), seen.explained,
                              (behind(part) - first).abs().mean().item(), texture_energy(part, seen.masks)))
-    return found, torch.cat(centres)
+    return found, centres
 
 
-def measure_movement(clip: Tensor, centres: Tensor, borders: Sequence[int], scene: Scene) -> Movement:
+def measure_movement(clip: Tensor, centres: Sequence[Tensor], borders: Sequence[int], scene: Scene) -> Movement:
     """Measure a video (f, 3, h, w), values 0 to 1, from frame to frame.
 
     Args:
-        centres: The subject's, (f, 2) as x and y in pixels.
+        centres: The subject's in each of the stretches, (f, 2) as x and y in pixels.
         borders: The frames after which parts are put together.
         scene: What the prompt was made of.
     """
     changes = clip.diff(dim=0).abs().mean((1, 2, 3)).tolist()
     elsewhere = [change for at, change in enumerate(changes) if at not in borders]
-    steps = centres.diff(dim=0).norm(dim=1)
+    steps = torch.cat([part.diff(dim=0).norm(dim=1) for part in centres])
     whole, wanted = steps[steps <= JUMP], float(pose_of(scene).step.norm())
     return Movement(
         seams=_over([changes[at] for at in borders], elsewhere),
         highest=_over([max(changes)], changes),
-        restarts=100 * (len(steps) - len(whole)) / len(clip),
+        restarts=100 * (len(steps) - len(whole)) / max(len(steps), 1),
         motion=whole.mean().item() / wanted if wanted and len(whole) else math.nan,
         change=fmean(unexplained_change(part) for part in _overlapping(clip)))
 

@@ -21,7 +21,9 @@ Made by
     python dev.py long-video-table --seeds {seeds} --prompts {prompts} --frames {frames}
 
 on the demo model: {videos} videos of {frames} frames in each row, 4 steps without guidance, the same prompts and seeds
-in all rows. Figures are of all videos together, with 95 % intervals over {seeds} seeds (jackknife, Student's t).
+in all rows. Figures are of all videos together, with 95 % intervals over {seeds} seeds (jackknife, Student's t). What
+subject, way and background are is looked for in the first {stretch} frames, in as many from every {step}th on, and in
+the last ones; change is measured in all frames.
 
 ![The same prompts and seeds in each of the ways](long-video.webp)
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ....storage.atomic import replacing
 from ..intervals import Estimate
-from .measure import STRETCH
 
 PLOTTED = {"identity": "share of videos with the first subject and background", "colour": "drift of colour",
            "texture": "texture over that of the first 16 frames"}
@@ -19,10 +18,11 @@ LINE = 14
 FPS, QUALITY = 8, 60
 
 
-def plot(curves: Mapping[str, Mapping[str, Sequence[Estimate]]], path: Path) -> None:
+def plot(frames: Sequence[int], curves: Mapping[str, Mapping[str, Sequence[Estimate]]], path: Path) -> None:
     """Draw figures over the frames, a line for each way with its intervals.
 
     Args:
+        frames: Where the stretches begin.
         curves: By way, and by names in PLOTTED: an estimate for each stretch.
     """
     from matplotlib.figure import Figure
@@ -30,7 +30,6 @@ def plot(curves: Mapping[str, Mapping[str, Sequence[Estimate]]], path: Path) -> 
     figure = Figure(figsize=(4.2 * len(PLOTTED), 3.6), layout="constrained")
     for axes, (name, title) in zip(figure.subplots(1, len(PLOTTED)), PLOTTED.items(), strict=True):
         for label, found in curves.items():
-            frames = [STRETCH * number for number in range(len(found[name]))]
             axes.errorbar(frames, [value.mean for value in found[name]], [value.half_width for value in found[name]],
                           label=label, marker="o", markersize=3, capsize=2)
         axes.set(title=title, xlabel="frame", ylim=(0, None))

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ....demo.captions import caption
 from ....demo.scenes import Scene
+from ....training import fingerprint
 from ...demo.sampler import Parts
 from ..measure import noise_seed, scenes
 from ..records import continued
@@ -19,7 +20,7 @@ from .sampling import LongSampler, Sampled
 from .ways import Way
 
 MEASURED = ("tools/evaluation/motion.py", "tools/evaluation/texture.py", "tools/evaluation/measure.py",
-            *(f"tools/evaluation/long_video/{name}.py" for name in ("measure", "sampling", "ways")))
+            *(f"tools/evaluation/long_video/{name}.py" for name in ("measure", "sampling")))
 """The code that makes a video and measures it. What other code has measured is measured again."""
 
 
@@ -50,7 +51,9 @@ class LongRunner:
             self.bar.update()
             return asdict(measured)
 
-        record = self.folder / f"{way.slug}-{num_frames}-{seed}-{self.weights}.jsonl"
+        # Not the code of ways: another row in the table changes nothing of the others.
+        name = fingerprint.digest(self.weights, way, way.borders(num_frames))[:12]
+        record = self.folder / f"{way.slug}-{num_frames}-{seed}-{name}.jsonl"
         return [_read(line) for line in continued(record, prompts, measure)]
 
     def video(self, way: Way, scene: Scene, seed: int, num_frames: int) -> Sampled:

@@ -22,12 +22,12 @@ from ..runner import ROOT
 from . import page, pictures
 from .columns import COLUMNS, legend
 from .figures import Row, over_stretches, row, sum_up, without_each
-from .measure import Video
+from .measure import EVERY, STRETCH, Video, looked_at
 from .runner import LongRunner
 from .ways import LONG_VIDEO, MAIN, ROLLING, VARIANTS, WAYS
 
-PICTURED, PICTURED_FRAMES = 3, 96
-"""Prompts in the moving picture, and frames of it: the whole videos would be large."""
+PICTURED, PICTURED_FRAMES = 3, 64
+"""Prompts and frames of the moving picture, at most: the whole videos would be large."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,16 @@ def markdown(table: Table, seeds: int, prompts: int, frames: int) -> str:
                                    verdicts=table.verdicts(variants, ROLLING.name)) if tried else ""
     return page.PAGE.format(
         seeds=seeds, prompts=prompts, frames=frames, videos=seeds * prompts, legend=legend(),
+        stretch=STRETCH, step=EVERY * STRETCH,
         verdicts=table.verdicts([way.name for way in MAIN], LONG_VIDEO.name), variants=section,
         tables=page.tables([found for name, found in rows.items() if name not in variants]))
 
 
-def picture(run: LongRunner, path: Path) -> None:
+def picture(run: LongRunner, prompts: int, frames: int, path: Path) -> None:
     """Write the moving picture: the first prompts of the first seed in the main ways."""
-    pictures.animate([{way.name: run.video(way, scene, noise_seed(0, number), PICTURED_FRAMES).clip for way in MAIN}
-                      for number, scene in enumerate(scenes(0, PICTURED))], path)
+    prompts, frames = min(prompts, PICTURED), min(frames, PICTURED_FRAMES)
+    pictures.animate([{way.name: run.video(way, scene, noise_seed(0, number), frames).clip for way in MAIN}
+                      for number, scene in enumerate(scenes(0, prompts))], path)
 
 
 def _arguments() -> argparse.Namespace:
@@ -108,8 +110,10 @@ def main() -> None:
             runs[way.name].append(run(way, seed, chosen.prompts, chosen.frames))
     table = Table(runs)
     text = markdown(table, chosen.seeds, chosen.prompts, chosen.frames)
-    pictures.plot({way.name: table.curves(way.name) for way in MAIN if way in ways}, chosen.docs / "long-video.png")
-    picture(run, chosen.docs / "long-video.webp")
+    begins = [frames.start for frames in looked_at(chosen.frames)]
+    pictures.plot(begins, {way.name: table.curves(way.name) for way in MAIN if way in ways},
+                  chosen.docs / "long-video.png")
+    picture(run, chosen.prompts, chosen.frames, chosen.docs / "long-video.webp")
     write_text(chosen.docs / "long-video.md", text)
     figures = {name: {figure: value.plain() for figure, value in found.figures.items()}
                for name, found in table.rows.items()}

@@ -20,9 +20,9 @@ from animatelcm.tools.evaluation.long_video.ways import ANCHORED, LONG_VIDEO, MA
 from PIL import Image
 
 RIGHT = dict.fromkeys(("subject", "way", "backdrop"), True)
-STRETCH = Stretch("horse", "meadow", RIGHT, 0.9, 0.0, 0.002)
+SHOWN = [Stretch(begin, "horse", "meadow", RIGHT, 0.9, 0.0, 0.002) for begin in range(0, 128, 16)]
 MOVES = Movement(seams=1.5, highest=2.0, restarts=1.0, motion=0.8, change=0.02)
-VIDEO = Video([STRETCH] * 8, MOVES, 4.0, 0.1)
+VIDEO = Video(SHOWN, MOVES, 4.0, 0.1)
 SIDE = 32
 
 
@@ -46,8 +46,9 @@ def no_looking(monkeypatch):
 
 
 def test_figures_are_of_all_videos_together():
-    dog = replace(STRETCH, subject="dog", obeyed=RIGHT | {"subject": False}, colour=0.2, texture=0.001)
-    turned = Video([STRETCH] * 6 + [dog] * 2, replace(MOVES, motion=math.nan), 8.0, 0.3)
+    dogs = [replace(stretch, subject="dog", obeyed=RIGHT | {"subject": False}, colour=0.2, texture=0.001)
+            for stretch in SHOWN[6:]]
+    turned = Video(SHOWN[:6] + dogs, replace(MOVES, motion=math.nan), 8.0, 0.3)
     found = sum_up([VIDEO, turned])
     assert (found.seams, found.motion, found.evaluations, found.milliseconds) == (1.5, 0.8, 6.0, pytest.approx(200))
     assert (found.identity, found.subject, found.way) == (pytest.approx(12 / 14), pytest.approx(14 / 16), 1)
@@ -56,7 +57,7 @@ def test_figures_are_of_all_videos_together():
 
 
 def test_a_clip_in_one_piece_has_no_end():
-    found = sum_up([replace(VIDEO, stretches=[STRETCH], movement=replace(MOVES, seams=math.nan))])
+    found = sum_up([replace(VIDEO, stretches=SHOWN[:1], movement=replace(MOVES, seams=math.nan))])
     assert all(math.isnan(value) for value in (found.identity, found.colour, found.texture, found.seams))
     assert found.subject == 1
 
@@ -75,9 +76,9 @@ def test_every_figure_has_a_column_and_is_in_one_of_the_tables():
 
 
 def with_seams(*seams, identity=1.0):
-    gone = replace(STRETCH, subject="dog")
-    kept = [STRETCH] * 8 if identity == 1 else [STRETCH] * 4 + [gone] * 4
-    return [[Video(kept, replace(MOVES, seams=value), 4.0, 0.1)] for value in seams]
+    gone = [replace(stretch, subject="dog") for stretch in SHOWN[4:]]
+    return [[Video(SHOWN if identity == 1 else SHOWN[:4] + gone, replace(MOVES, seams=value), 4.0, 0.1)]
+            for value in seams]
 
 
 def test_words_follow_the_figures():
@@ -146,7 +147,7 @@ def test_the_page_is_written_with_its_pictures(tmp_path, monkeypatch, capsys):
     assert f"- **{VARIANTS[0].name}**, beside {ROLLING.name}:" in text
     assert all(f"({path})" in text and (tmp_path / path).is_file() for path in ("long-video.png", "long-video.webp"))
     with Image.open(tmp_path / "long-video.webp") as moving:
-        assert (moving.n_frames, moving.size) == (20, (3 * SIDE, 3 * (SIDE + 14)))
+        assert (moving.n_frames, moving.size) == (20, (3 * SIDE, SIDE + 14))
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert set(printed["ways"]) == {way.name for way in ways} and printed["frames"] == 32
     assert printed["ways"][ROLLING.name]["evaluations"]["mean"] == 4
