@@ -61,11 +61,11 @@ The world's clips have 16 frames. In {frames} frames a subject with the world's 
 which no module was trained for: a model has to stop it, let it come back, or begin anew. That is why restarts and
 direction have to be read together.
 """
-VARIANTS = """### Variants of the Rolling Sampler
+VARIANTS = """## Variants
 
-{table}
+{tables}
 
-- *8 anchors*; *anchors at half the lowest noise*, *without noise*: other finished frames in front.
+- *8 anchors*, *at half the lowest noise*, *without noise*: other finished frames in front of the rolling queue.
 - *queue in 2 parts*: latent partitioning of FIFO-Diffusion (Kim et al. 2024). The queue is longer than the window, so
   that the frames of a call differ less in noise.
 - *lookahead*: lookahead denoising of the same paper. Each call computes the noisier half of its window.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from .columns import COLUMNS, legend
 from .figures import Row, over_stretches, row, sum_up, without_each
 from .measure import EVERY, STRETCH, Video, looked_at
 from .runner import LongRunner
-from .ways import LONG_VIDEO, MAIN, ROLLING, VARIANTS, WAYS
+from .ways import ANCHORED, LONG_VIDEO, MAIN, ROLLING, VARIANTS, WAYS, Way
 
 PICTURED, PICTURED_FRAMES = 3, 64
 """Prompts and frames of the moving picture, at most: the whole videos would be large."""
@@ -49,11 +49,11 @@ class Table:
                            for ours, theirs in pairs)
         return {figure: jackknife(whole[figure], [some[figure] for some in without]) for figure in judged}
 
-    def verdicts(self, names: Sequence[str], other: str) -> str:
-        """Say at what ways are better than another one."""
+    def verdicts(self, pairs: Iterable[tuple[Way, Way]]) -> str:
+        """Say at what each way is better than another one; pairs of which one was not measured are left out."""
         rows = self.rows
-        return "\n".join(page.verdict(name, other, self.leads(name, other), rows) for name in names
-                         if name in rows and other in rows and name != other)
+        return "\n".join(page.verdict(way.name, other.name, self.leads(way.name, other.name), rows)
+                         for way, other in pairs if way.name in rows and other.name in rows)
 
     def curves(self, name: str) -> dict[str, list[Estimate]]:
         """Return what becomes of a way's videos, an estimate for each stretch."""
@@ -66,13 +66,12 @@ def markdown(table: Table, seeds: int, prompts: int, frames: int) -> str:
     """Return the page."""
     rows, variants = table.rows, [way.name for way in VARIANTS]
     tried = [rows[name] for name in variants if name in rows]
-    columns = tuple(name for columns in page.TABLES.values() for name in columns)
-    section = page.VARIANTS.format(table=page.table(tried, columns),
-                                   verdicts=table.verdicts(variants, ROLLING.name)) if tried else ""
+    section = page.VARIANTS.format(tables=page.tables(tried), verdicts=table.verdicts(VARIANTS.items())
+                                   ) if tried else ""
     return page.PAGE.format(
         seeds=seeds, prompts=prompts, frames=frames, videos=seeds * prompts, legend=legend(),
-        stretch=STRETCH, step=EVERY * STRETCH,
-        verdicts=table.verdicts([way.name for way in MAIN], LONG_VIDEO.name), variants=section,
+        stretch=STRETCH, step=EVERY * STRETCH, variants=section,
+        verdicts=table.verdicts((way, LONG_VIDEO) for way in (ROLLING, ANCHORED)),
         tables=page.tables([found for name, found in rows.items() if name not in variants]))
 
 

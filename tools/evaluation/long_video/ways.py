@@ -57,19 +57,19 @@ LONG_VIDEO = Way("Long Video, overlap 4")
 ROLLING, ANCHORED = Way("Rolling Sampler", Rolling(WINDOW)), Way("Rolling Sampler, 4 anchors", Rolling(WINDOW, 4))
 MAIN = (LONG_VIDEO, ROLLING, ANCHORED)
 """What the nodes offer and README compares."""
-VARIANTS = (
-    Way("Long Video, overlap 8", overlap=8),
-    Way("Rolling Sampler, 8 anchors", Rolling(WINDOW, 8)),
-    Way("4 anchors at half the lowest noise", Rolling(WINDOW, 4, anchor_noise=0.5)),
-    Way("4 anchors without noise", Rolling(WINDOW, 4, anchor_noise=0.0)),
-    Way("queue of 32 in 2 parts", Rolling(WINDOW, parts=2)),
-    Way("queue of 24 in 2 parts, 4 anchors", Rolling(WINDOW, 4, parts=2)),
-    Way("lookahead", Rolling(WINDOW, 8, parts=2)),
-    Way("the same noise over and over", Rolling(WINDOW), same_noise=True),
-    Way("new frames begin as the last one", Rolling(WINDOW, carried=1.0)),
-    Way("no fresh noise between the levels", Rolling(WINDOW, gamma=0.0)),
-    Way("2 steps, 8 frames at each level", Rolling(WINDOW), steps=2),
-    Way("8 steps, 2 frames at each level", Rolling(WINDOW), steps=8),
-)
-"""Further rows."""
+VARIANTS = {
+    Way("Long Video, overlap 8", overlap=8): LONG_VIDEO,
+    Way("8 anchors", Rolling(WINDOW, 8)): ANCHORED,
+    Way("4 anchors at half the lowest noise", Rolling(WINDOW, 4, anchor_noise=0.5)): ANCHORED,
+    Way("4 anchors without noise", Rolling(WINDOW, 4, anchor_noise=0.0)): ANCHORED,
+    Way("queue of 32 in 2 parts", Rolling(WINDOW, parts=2)): ROLLING,
+    Way("queue of 24 in 2 parts, 4 anchors", Rolling(WINDOW, 4, parts=2)): ANCHORED,
+    Way("lookahead", Rolling(WINDOW, 8, parts=2)): ROLLING,
+    Way("the same noise over and over", Rolling(WINDOW), same_noise=True): ROLLING,
+    Way("new frames begin as the last one", Rolling(WINDOW, carried=1.0)): ROLLING,
+    Way("no fresh noise between the levels", Rolling(WINDOW, gamma=0.0)): ROLLING,
+    Way("2 steps, 8 frames at each level", Rolling(WINDOW), steps=2): ROLLING,
+    Way("8 steps, 2 frames at each level", Rolling(WINDOW), steps=8): ROLLING,
+}
+"""Further rows, and what each is compared with."""
 WAYS = {way.name: way for way in (ONE_PIECE, *MAIN, *VARIANTS)}

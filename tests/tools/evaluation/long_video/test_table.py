@@ -86,21 +86,21 @@ def test_words_follow_the_figures():
                             ANCHORED.name: with_seams(1.9, 2.4, 2.0, identity=0.5)})
     lead = compared.leads(ROLLING.name, LONG_VIDEO.name)["seams"]
     assert vars(lead) == pytest.approx(vars(estimate([-1.0, -0.9, -0.9])))
-    rolling, anchored = compared.verdicts([way.name for way in MAIN], LONG_VIDEO.name).splitlines()
+    rolling, anchored = compared.verdicts([(ROLLING, LONG_VIDEO), (ANCHORED, LONG_VIDEO)]).splitlines()
     assert "better: seams (1.17 against 2.1);" in rolling
     assert "worse: identity kept (0.429 against 1);" in anchored and "shown: seams (2.1 against 2.1)" in anchored
 
 
 def test_of_a_single_seed_no_difference_is_shown():
     compared = table.Table({LONG_VIDEO.name: with_seams(2.0), ROLLING.name: with_seams(1.0)})
-    words = compared.verdicts([ROLLING.name], LONG_VIDEO.name)
+    words = compared.verdicts([(ROLLING, LONG_VIDEO), (ANCHORED, LONG_VIDEO)])
     assert "better:" not in words and "no difference shown: seams (1 against 2)" in words
 
 
 def test_figures_that_are_not_there_are_left_empty():
     assert page.said(Estimate(math.nan, math.nan)) == ""
     compared = table.Table({LONG_VIDEO.name: with_seams(math.nan), ROLLING.name: with_seams(1.0)})
-    assert "seams" not in compared.verdicts([ROLLING.name], LONG_VIDEO.name)
+    assert "seams" not in compared.verdicts([(ROLLING, LONG_VIDEO), (ANCHORED, LONG_VIDEO)])
 
 
 def test_a_run_that_was_killed_goes_on(tmp_path, monkeypatch):
@@ -135,7 +135,8 @@ def test_a_record_holds_what_was_measured(tmp_path):
 
 
 def test_the_page_is_written_with_its_pictures(tmp_path, monkeypatch, capsys):
-    ways = [ONE_PIECE, *MAIN, VARIANTS[0]]
+    variant, other = next(iter(VARIANTS.items()))
+    ways = [ONE_PIECE, *MAIN, variant]
     monkeypatch.setattr(runner, "LongSampler", Stub)
     monkeypatch.setattr(table, "PICTURED_FRAMES", 20)
     monkeypatch.setattr(sys, "argv", ["x", "--seeds", "2", "--prompts", "1", "--frames", "32", "--folder",
@@ -144,7 +145,7 @@ def test_the_page_is_written_with_its_pictures(tmp_path, monkeypatch, capsys):
     table.main()
     text = (tmp_path / "long-video.md").read_text(encoding="utf-8")
     assert all(f"| {way.name} |" in text for way in ways) and "nan" not in text and "{" not in text
-    assert f"- **{VARIANTS[0].name}**, beside {ROLLING.name}:" in text
+    assert f"- **{variant.name}**, beside {other.name}:" in text
     assert all(f"({path})" in text and (tmp_path / path).is_file() for path in ("long-video.png", "long-video.webp"))
     with Image.open(tmp_path / "long-video.webp") as moving:
         assert (moving.n_frames, moving.size) == (20, (3 * SIDE, SIDE + 14))
