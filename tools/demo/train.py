@@ -63,8 +63,8 @@ def go_on_and_finish(name: str, train: Train, pace: tuple[int, float], entries: 
 
 
 STAGES: dict[str, tuple[Callable[[Workspace, int], None], int]] = {
-    "codec": (train_codec, 16_000), "image": (train_image, 4_800), "motion": (train_motion, 8_000),
-    "pastel": (styles.train_pastel, 400), "sway": (styles.train_sway, 400), "layout": (layout.train_layout, 1_500),
+    "codec": (train_codec, 16_000), "image": (train_image, 4_800), "motion": (train_motion, 2_800),
+    "pastel": (styles.train_pastel, 400), "sway": (styles.train_sway, 300), "layout": (layout.train_layout, 1_000),
     **{name: (partial(distil.train_stage, name), recipe.steps) for name, recipe in distil.RECIPES.items()},
 }
 """What trains each stage, and for how many steps; each needs those before it."""
