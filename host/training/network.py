@@ -115,10 +115,10 @@ def attend(chosen: Callable[..., Tensor] | None, q: Tensor, k: Tensor, *args, on
 
     Kernels for sampling may lack a gradient, as Sage's do, or a form for the CPU, where memory is estimated.
     """
-    chosen = chosen if chosen in PLAIN else FUSED
-    if chosen is FUSED and on_cpu and q.shape[-2] * k.shape[-2] <= FEW_PAIRS:
-        chosen = PRODUCTS
-    return chosen(q, k, *args, **kwargs)
+    kernel = chosen if chosen is not None and chosen in PLAIN else FUSED
+    if kernel is FUSED and on_cpu and q.shape[-2] * k.shape[-2] <= FEW_PAIRS:
+        kernel = PRODUCTS
+    return kernel(q, k, *args, **kwargs)
 
 
 def attending(control: ControlNet) -> ControlNet:

@@ -42,10 +42,12 @@ STAND_IN_FRAMES, STAND_IN_SIZE = 4, 64
 SAME_GRAPH = {"01 Text to Video": "03 Text to Video Demo", "02 Image to Video": "04 Image to Video Demo"}
 """Whose pictures workflows for real checkpoints show."""
 TRAINED = "21 Sample Trained Files Demo"
-NO_LORA = {"LoraLoaderModelOnly.strength_model": 0.0}
-OLD_MODULE = {"AnimateLCM_LoadMotionModule.motion_file": "demo (embedded)"}
-STAGES = {"19 Train Spatial LoRA Demo": (NO_LORA | OLD_MODULE, OLD_MODULE),
-          "20 Train Motion Module Demo": (OLD_MODULE, {})}
+NO_LORA: dict[str, object] = {"LoraLoaderModelOnly.strength_model": 0.0}
+OLD_MODULE: dict[str, object] = {"AnimateLCM_LoadMotionModule.motion_file": "demo (embedded)"}
+STAGES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "19 Train Spatial LoRA Demo": (NO_LORA | OLD_MODULE, OLD_MODULE),
+    "20 Train Motion Module Demo": (OLD_MODULE, {}),
+}
 """What `TRAINED` is to sample with before and after each workflow that trains, as changes of its inputs."""
 Frames = list[Image.Image]
 

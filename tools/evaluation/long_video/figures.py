@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from statistics import fmean, median
 from typing import TypeVar
 
@@ -87,8 +88,12 @@ def over_stretches(videos: Sequence[Video]) -> dict[str, list[float]]:
     for number in range(count):
         found["identity"].append(_mean([same(video.stretches[number], video) for video in videos]))
         found["colour"].append(_mean([video.stretches[number].colour for video in videos]))
-        found["texture"].append(_texture(videos, lambda video, at=number: [video.stretches[at]]))
+        found["texture"].append(_texture(videos, partial(_only, number)))
     return found
+
+
+def _only(number: int, video: Video) -> list[Stretch]:
+    return [video.stretches[number]]
 
 
 def row(name: str, runs: Sequence[Sequence[Video]]) -> Row:
