@@ -55,7 +55,7 @@ def bases_of(parameters: Mapping[str, nn.Parameter], given: Sequence[Mapping[str
             raise ValueError(f"base {index} is of another kind than the MODEL: {odd[0]} does not fit. Give LoRAs and "
                              "checkpoints of Stable Diffusion 1.5")
         if bad := [name for name, weight in weights.items() if not is_finite(weight)]:
-            raise ValueError(f"base {index} holds nan or infinite numbers in {bad[0]}, from which nothing can be learnt")
+            raise ValueError(f"base {index} holds nan or infinite numbers in {bad[0]}. Make or download it again")
         own = {name: weight.detach().to("cpu", parameters[name].dtype) for name, weight in weights.items()}
         changed.append({name: weight for name, weight in own.items()
                         if not weight.equal(parameters[name].detach().cpu())})

@@ -1,8 +1,9 @@
 """What a training run can be given, and the presets, each value with its source.
 
 "paper" is what Wang et al. 2024 say of the published model; "SVD script" is the authors' released training script for
-another model; "LCM-LoRA" is the recipe of Luo et al. 2023; "PCM" is that of phased consistency models (Wang et al. 2024,
-arXiv 2405.18407), "MCM" that of motion consistency models (Zhai et al. 2024, arXiv 2406.06890); "ours" was chosen here.
+another model; "LCM-LoRA" is the recipe of Luo et al. 2023; "PCM" is that of phased consistency models (Wang et al.
+2024, arXiv 2405.18407), "MCM" that of motion consistency models (Zhai et al. 2024, arXiv 2406.06890); "ours" was chosen
+here.
 """
 
 from __future__ import annotations

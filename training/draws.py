@@ -95,7 +95,7 @@ def generator_of(seed: int, number: int) -> torch.Generator:
 def lower_edges(timesteps: Tensor, config: DistillationConfig) -> Tensor:
     """Return the lower edge of each timestep's phase: the greatest one below it."""
     edges = torch.tensor(phase_edges(config.original_steps, config.phases))
-    return edges[(torch.searchsorted(edges, timesteps) - 1).clamp(min=0)]
+    return edges[(torch.searchsorted(edges, timesteps.contiguous()) - 1).clamp(min=0)]
 
 
 def without_captions(context: Tensor, unsaid: Tensor, empty: Tensor | None) -> Tensor:
