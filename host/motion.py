@@ -25,7 +25,7 @@ from ..motion.files import read_motion_file
 from ..motion.frame_scales import Slot
 from ..motion.image_encoder import ImageEncoder
 from ..motion.module import MotionConfig, MotionModule
-from ..motion.trained import Trained
+from ..motion.trained import PAPERS, Trained
 from ..samplers.schedules import Schedule
 from .applied import Applied
 from .checks import check_run
@@ -62,7 +62,7 @@ class LoadedMotion:
     """When and where it acts, and how strongly."""
     sampling: str | None = None
     """What to set in a sampler, for the user."""
-    trained: Trained = Trained()
+    trained: Trained = PAPERS
     """How it was distilled."""
     slots: tuple[Slot, ...] = ()
     """Where the LoRAs are whose strength changes over the frames."""

@@ -35,7 +35,7 @@ from .formats import (
 from .image_encoder import ImageEncoder
 from .module import MotionConfig, MotionModule
 from .position_tables import read_table, tables_of_sites, unusual_tables
-from .trained import METADATA, Trained, trained_of
+from .trained import METADATA, PAPERS, Trained, trained_of
 
 __all__ = ["MotionFile", "MotionFileError", "read_motion_file", "write_motion_file"]
 
@@ -66,7 +66,7 @@ class MotionFile:
     position_encoding: dict[int, Tensor] | None
     """Position tables (max_frames, c) by c, of the widths where the file's differ from the sinusoid; None as a rule."""
     metadata: dict[str, str]
-    trained: Trained = Trained()
+    trained: Trained = PAPERS
     """How it was distilled."""
 
 
@@ -94,7 +94,7 @@ def write_motion_file(
     config: MotionConfig,
     image_encoder: Mapping[str, Tensor] | None = None,
     position_encoding: Mapping[int, Tensor] | None = None,
-    trained: Trained = Trained(),
+    trained: Trained = PAPERS,
 ) -> None:
     """Write a motion file as safetensors with AnimateDiff's keys, which other programs read too.
 

@@ -57,6 +57,9 @@ class Trained:
         return {METADATA + name: str(value) for name, (value, papers) in facts.items() if value != papers}
 
 
+PAPERS = Trained()
+
+
 def trained_of(metadata: Mapping[str, str]) -> Trained:
     """Return what the metadata of a file say; a file without any is the paper's.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class Bases:
             parameter.data = value.to(parameter.device)
 
 
-def bases_of(parameters: Mapping[str, nn.Parameter], given: Sequence[Mapping[str, Tensor]], seed: int) -> Bases:
+def bases_of(parameters: Mapping[str, nn.Parameter], given: Iterable[Mapping[str, Tensor]], seed: int) -> Bases:
     """Return the bases of a network whose frozen parameters are those of the first, and further ones.
 
     Args:

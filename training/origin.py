@@ -10,7 +10,8 @@ from .config import BEFORE
 
 FREE = ("save_every", "divergence", "gradient_checkpointing")
 """Settings that change no weight: when a checkpoint is written, when a run is given up, how much memory it takes."""
-OTHER = {"data": "other data", "method": "another version of the method, which is part of this pack"}
+OTHER = {"data": "other data", "bases": "other bases",
+         "method": "another version of the method, which is part of this pack"}
 """How contents that differ are called, where "another ..." will not do."""
 
 

@@ -132,7 +132,7 @@ def test_every_timestep_is_above_its_edge_and_jumps_stay_in_their_phase():
     for phases in (1, *PHASES):
         d = drawn(phases, count=400, skip=20)
         edges, lower = phase_edges(100, phases), lower_edges(d.timesteps, config_of(phases))
-        for timestep, edge, following in zip(*(t.tolist() for t in (d.timesteps, lower, d.next_timesteps)), strict=True):
+        for timestep, edge, following in torch.stack([d.timesteps, lower, d.next_timesteps], 1).tolist():
             assert edge == max(each for each in edges if each < timestep)
             assert following == max(timestep - 200, edge)
         assert set(lower.tolist()) == set(edges) and (d.edges is None) == (phases == 1)
