@@ -92,8 +92,8 @@ def method_inputs() -> list[io.Input]:
                     "is recommended: 1 for 'paper', 4 for the others."),
         io.Boolean.Input(
             "guided", default=True, optional=True, advanced=True,
-            tooltip="On is recommended: guidance is in the weights, and cfg 1 is right later. Off: the teacher has none, "
-                    "and a tenth of the captions is left out: cfg 2 to 7 and negative prompts work later."),
+            tooltip="On is recommended: guidance is in the weights, and cfg 1 is right later. Off: the teacher has "
+                    "none, and a tenth of the captions is left out: cfg 2 to 7 and negative prompts work later."),
     ]
 
 
