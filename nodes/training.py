@@ -84,8 +84,8 @@ def method_inputs() -> list[io.Input]:
         io.Combo.Input(
             "method", options=list(METHODS), default="paper", optional=True,
             tooltip="Way to distil. 'paper' is AnimateLCM's; 'phased' takes as many steps as it has phases, without "
-                    "fresh noise; 'phased + motion' also trains on what moves, and is like 'phased' for images. 'paper' "
-                    "is recommended for a first run."),
+                    "fresh noise; 'phased + motion' also trains on what moves, and is like 'phased' for images. "
+                    "'paper' is recommended for a first run."),
         io.Int.Input(
             "phases", default=0, min=0, max=MOST_PHASES, optional=True, advanced=True,
             tooltip="Parts of the timesteps, 0 to 50, and the steps to sample with later. 0 takes the method's, which "

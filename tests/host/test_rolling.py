@@ -1,5 +1,7 @@
 """The rolling sampler on the host: which frames, prompts, hints, masks and references its calls bring together."""
 
+from dataclasses import replace
+
 import comfy.model_management
 import comfy.sample
 import pytest
@@ -43,6 +45,7 @@ TOTAL = 13
 QUEUE, ANCHORED = Rolling(8), Rolling(8, anchors=4)
 ONE_PIECE = Rolling(64)
 """As many frames as the motion module knows: at equal noise."""
+PHASED = replace(SCHEDULES[SCHEDULE], phases=4)
 both = pytest.mark.parametrize("settings", [QUEUE, ANCHORED], ids=["queue", "anchors"])
 
 
@@ -357,3 +360,13 @@ def test_an_interrupt_between_two_calls(moving):
     with pytest.raises(InterruptProcessingException):
         roll(interrupted)
     assert len(calls) == 1
+
+
+def test_a_module_that_was_trained_in_phases_gets_no_fresh_noise(model, motion):
+    """Where the sampler follows what the file says; the noise of frames that enter later is still their own."""
+    moving = apply_motion(model, motion, 1.0, PHASED)
+    still = roll(moving, sampler=RollingSampler(Rolling(8, gamma=0.0)))
+    assert torch.equal(roll(moving, sampler=RollingSampler(QUEUE, auto=True)), still)
+    assert not torch.equal(roll(moving), still)
+    others = apply_motion(model, motion, 1.0, SCHEDULES[SCHEDULE])
+    assert torch.equal(roll(others, sampler=RollingSampler(QUEUE, auto=True)), roll(others))
