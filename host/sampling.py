@@ -146,10 +146,12 @@ def is_phased(model_sampling: nn.Module) -> bool:
     return isinstance(model_sampling, ScheduleSampling) and model_sampling.schedule.phases > 1
 
 
-def _sample_as_trained(model, *args, gamma: float, curve: Curve | None, **kwargs) -> Tensor:
+def _sample_as_trained(model, x: Tensor, sigmas: Tensor, extra_args: dict, callback, disable: bool, gamma: float,
+                       curve: Curve | None) -> Tensor:
     """Run the sampler, without fresh noise where the network was distilled in phases."""
-    phased = is_phased(model.inner_model.inner_model.model_sampling)
-    return _sample(model, *args, gamma=0.0 if phased else gamma, curve=None if phased else curve, **kwargs)
+    if is_phased(model.inner_model.inner_model.model_sampling):
+        gamma, curve = 0.0, None
+    return _sample(model, x, sigmas, extra_args, callback, disable, gamma, curve)
 
 
 def _sample(model, x: Tensor, sigmas: Tensor, extra_args: dict, callback, disable: bool, gamma: float,

@@ -10,14 +10,14 @@ from pathlib import Path
 import comfy.sd
 import torch
 from comfy.model_patcher import ModelPatcher
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...training.bases import Bases, bases_of
 from ...training.fingerprint import digest
 from ...training.origin import Origin
 from ..patchers import weights_of
 from ..weights import WeightsError, is_lora, load_checkpoint, read_lora
-from .network import UNET, Trainable
+from .network import UNET
 from .origins import of_patcher
 
 FILES = (".safetensors", ".ckpt", ".pt")
@@ -87,11 +87,11 @@ def _loaded(model: ModelPatcher, base: Base) -> ModelPatcher:
     return changed
 
 
-def in_turn(network: Trainable, bases: Sequence[ModelPatcher], precision: torch.dtype, seed: int) -> Bases | None:
-    """Return the weights of a network of our own and of further MODELs, for a stage to change between them."""
+def in_turn(network: nn.Module, bases: Sequence[ModelPatcher], precision: torch.dtype, seed: int) -> Bases | None:
+    """Return the weights of a network of our own, a Trainable, and of further MODELs, for a stage to change between."""
     if not bases:
         return None
-    own = dict(network.unet.named_parameters())
+    own = dict(network.get_submodule("unet").named_parameters())
 
     def weights() -> Iterator[dict[str, Tensor]]:
         # One after the other: each is whole, until only what differs is kept of it.
