@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("output", "as_in_a_node")
 LAYER = "lora_unet_down_blocks_0_attentions_0_proj_in"
 
 
-def asked(stage="motion", name=None, steps=2, guided=True, **changes):
+def asked(stage="motion", name=None, steps=1, guided=True, **changes):
     wanted = request(stage, name, steps).distilling("none", True)
     how = replace(wanted.config.distillation, **({"phases": 4, "target": "student"} | changes))
     return replace(wanted, config=replace(wanted.config, distillation=how)).with_phases(0, guided)
@@ -46,7 +46,7 @@ def lora_file(folder, name="ink.safetensors", value=1.0):
 def test_the_file_says_how_it_was_trained_and_the_node_what_to_set(model, motion, tmp_path):
     terms = {"motion_weight": 1.0, "own_samples": 0.5}
     trained, _, losses = distil_motion_module(model, motion, None, data(), asked(**terms))
-    assert len(losses) == 2
+    assert len(losses) == 1
     write_motion(trained, tmp_path / "mine.safetensors")
     loaded = load_motion(tmp_path / "mine.safetensors")
     for module in (trained, loaded):
@@ -77,13 +77,11 @@ def test_the_papers_own_module_says_no_more_than_it_did(model, motion, tmp_path)
 
 def test_another_way_to_distil_is_another_training(model, motion):
     distil_motion_module(model, motion, None, data(), asked(name="mine", steps=1))
-    for changes, said in (({"phases": 2}, "phases 2, was 4"), ({"target": "average"}, "target average, was student"),
-                          ({"motion_weight": 0.5}, "motion_weight 0.5, was 0.0"),
-                          ({"own_samples": 0.5}, "own_samples 0.5, was 0.0"),
-                          ({"skip_start": 8}, "skip_start 8, was 0"),
-                          ({"empty_captions": 0.1}, "empty_captions 0.1, was 0.0")):
-        with pytest.raises(CheckpointError, match=f"mine.pt belongs to another training: {said}"):
-            distil_motion_module(model, motion, None, data(), asked(name="mine", steps=1, **changes))
+    changes = {"phases": 2, "target": "average", "motion_weight": 0.5, "own_samples": 0.5, "skip_start": 8}
+    with pytest.raises(CheckpointError, match="mine.pt belongs to another training: phases 2, was 4; target average, was "
+                                              "student; motion_weight 0.5, was 0.0; own_samples 0.5, was 0.0; "
+                                              "skip_start 8, was 0"):
+        distil_motion_module(model, motion, None, data(), asked(name="mine", **changes))
 
 
 def test_a_checkpoint_from_before_there_were_phases_goes_on(model):
@@ -137,7 +135,7 @@ def test_bases_go_with_a_spatial_lora_and_previews_and_checkpointing(model, moti
     bases = tuple(load_bases(model, [Base(lora_file(tmp_path)), Base(lora_file(tmp_path, "oil.safetensors", -1.0))]))
     losses = []
     for again in (False, True):
-        wanted = request("motion", f"{again}", steps=4)
+        wanted = request("motion", f"{again}", steps=2)
         wanted = replace(wanted, config=replace(wanted.config, gradient_checkpointing=again), bases=bases)
         losses.append(distil_motion_module(model, motion, lora, data(), wanted, preview_every=2)[2])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
