@@ -19,7 +19,8 @@ from pathlib import Path
 
 import standalone
 
-ARGUMENTS = ("stage", "preset", "data", "model", "motion", "lora", "control_net", "schedule", "name", "output")
+ARGUMENTS = ("stage", "preset", "method", "data", "model", "motion", "lora", "control_net", "schedule", "name",
+             "output")
 NUMBERS = {"steps": ("loop", int), "learning_rate": ("loop", float), "accumulation": ("loop", int),
            "save_every": ("loop", int), "seed": ("training", int), "batch": ("training", int),
            "num_frames": ("training", int), "height": ("training", int), "width": ("training", int)}

@@ -47,18 +47,21 @@ class Recipe:
     """The one it was made for; None: any."""
     most_steps: int | None = None
     """More are no better; None: no limit."""
+    cfg: tuple[float, float] = (1.0, MOST_CFG)
+    """The least and the most that it takes."""
 
 
 def recipe_of(motion: LoadedMotion) -> Recipe:
     """Return what is known of a file: from its advice, or only from its schedule where the family is not known."""
     schedule = SCHEDULES[motion.schedule]
-    advice = re.match(r"(\d+) steps, cfg 1, sampler (\w+)", motion.sampling or "")
+    advice = re.match(r"(\d+) steps, cfg (\d+)(?: to (\d+))?, sampler (\w+)", motion.sampling or "")
     if advice is None:
         few = motion.sampling is None and schedule.original_steps is not None
         return Recipe(None if few else 25, few)
     steps = int(advice[1])
     # A consistency model takes other numbers too; the rest was distilled for just one.
-    return Recipe(steps, True, advice[2], steps if schedule.original_steps is None else 2 * steps)
+    most_steps = steps if schedule.original_steps is None else 2 * steps
+    return Recipe(steps, True, advice[4], most_steps, (float(advice[2]), float(advice[3] or MOST_CFG)))
 
 
 @dataclass(frozen=True)
@@ -171,12 +174,21 @@ def about_masks(noise_masks: Tensor | None) -> list[str]:
 def about_sampling(recipe: Recipe, facts: Facts) -> list[str]:
     """Return what is to be said about the settings of the sampler."""
     said = []
-    if recipe.few and facts.cfg > MOST_CFG:
-        said.append(f"cfg is {facts.cfg:g}, but the module was made for 1: more than {MOST_CFG:g} burns the colours. "
-                    "Set cfg to 1")
+    least, most = recipe.cfg
+    if recipe.few and facts.cfg > most:
+        said.append(f"cfg is {facts.cfg:g}, but the module was made for {_range(recipe)}: more than {most:g} burns the "
+                    f"colours. Set cfg to {least:g}")
+    if recipe.few and facts.cfg < least:
+        said.append(f"cfg is {facts.cfg:g}, but the module was made for {_range(recipe)}, since its teacher had no "
+                    f"guidance: less follows the prompt loosely. Set cfg to {least:g} or more")
     if recipe.sampler and facts.sampler and facts.sampler not in SAMPLERS.get(recipe.sampler, {facts.sampler}):
         said.append(f"the sampler is {facts.sampler}, but the module was made for {recipe.sampler}")
     return said + _about_steps(recipe, facts)
+
+
+def _range(recipe: Recipe) -> str:
+    least, most = recipe.cfg
+    return f"{least:g}" if most == MOST_CFG else f"{least:g} to {most:g}"
 
 
 def _about_steps(recipe: Recipe, facts: Facts) -> list[str]:

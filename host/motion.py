@@ -25,6 +25,7 @@ from ..motion.files import read_motion_file
 from ..motion.frame_scales import Slot
 from ..motion.image_encoder import ImageEncoder
 from ..motion.module import MotionConfig, MotionModule
+from ..motion.trained import PAPERS, Trained
 from ..samplers.schedules import Schedule
 from .applied import Applied
 from .checks import check_run
@@ -61,6 +62,8 @@ class LoadedMotion:
     """When and where it acts, and how strongly."""
     sampling: str | None = None
     """What to set in a sampler, for the user."""
+    trained: Trained = PAPERS
+    """How it was distilled."""
     slots: tuple[Slot, ...] = ()
     """Where the LoRAs are whose strength changes over the frames."""
     loras: tuple[Factor, ...] = ()
@@ -108,7 +111,7 @@ def load_motion(path: str | Path) -> LoadedMotion:
     if file.image_encoder is not None:
         encoder = held(partial(ImageEncoder, file.config.channels, **layers), file.image_encoder)
     return LoadedMotion(name, file.family, file.schedule, file.config, patcher, encoder,
-                        sampling=file.sampling)
+                        sampling=file.sampling, trained=file.trained)
 
 
 def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, schedule: Schedule | None,

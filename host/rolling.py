@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import comfy.model_management
 import torch
@@ -22,6 +22,7 @@ from ..samplers.rolling import Rolling, sample_rolling
 from .advice import ADVICE, Placed
 from .motion import networks_on
 from .parts import PartHandler, PartSampler
+from .sampling import is_phased
 
 LONG_VIDEO = "Use Long Video with another sampler"
 CACHES = ("EasyCacheHolder", "LazyCacheHolder")
@@ -46,6 +47,8 @@ class RollingSampler(PartSampler):
     """None: the video is the latent that the run is given."""
     same_noise: bool = False
     """Whether the noise of the first queue is used over and over, in another order each time (FreeNoise)."""
+    auto: bool = False
+    """Whether a network that was distilled in phases gets no fresh noise."""
 
     @property
     def frames_per_call(self) -> int:
@@ -79,7 +82,9 @@ class RollingSampler(PartSampler):
         if not networks_on(model_wrap.model_patcher):
             raise ValueError("this MODEL has no motion module, so its frames have nothing to do with one another. Put "
                              "Apply Motion Module before the sampler")
-        total = self.video(noise.shape)[0]
+        total, settings = self.video(noise.shape)[0], self.settings
+        if self.auto and is_phased(model_wrap.model_patcher.get_model_object("model_sampling")):
+            settings = replace(settings, gamma=0.0)
         run = _Run(self, model_wrap, sigmas, extra_args, noise, latent_image, denoise_mask)
         calls, blocks = self.settings.calls(total, len(sigmas) - 1), []
         report = callback or (lambda *args: None)
@@ -93,7 +98,7 @@ class RollingSampler(PartSampler):
                 bar.update()
                 return x0
 
-            for finished, _ in sample_rolling(predict, run.start, total, sigmas, self.settings, run.noise_of):
+            for finished, _ in sample_rolling(predict, run.start, total, sigmas, settings, run.noise_of):
                 if self.recording is None:
                     blocks.append(finished)
                 else:

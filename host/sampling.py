@@ -25,8 +25,9 @@ HOST_BETA_SCHEDULE = {"linear": "sqrt_linear", "scaled_linear": "linear"}
 class ScheduleSampling(ModelSamplingDiscrete):
     """A Schedule as the host's model_sampling, with only the timesteps of the distillation grid where there is one.
 
-    For a distilled network x0 passes through the consistency function. What the network predicts comes from the class
-    of the host that is mixed in. Objects are shared by the clones of a MODEL and never change.
+    For a distilled network x0 passes through the consistency function, but not where it was distilled in phases. What
+    the network predicts comes from the class of the host that is mixed in. Objects are shared by the clones of a MODEL
+    and never change.
     """
 
     def __init__(self, schedule: Schedule, zsnr: bool) -> None:
@@ -50,7 +51,7 @@ class ScheduleSampling(ModelSamplingDiscrete):
     def calculate_denoised(self, sigma: Tensor, model_output: Tensor, model_input: Tensor) -> Tensor:
         """Return the clean latent that the network's output means; `model_input` is in the scale x0 + sigma eps."""
         x0 = super().calculate_denoised(sigma, model_output, model_input)
-        if self.schedule.original_steps is None:
+        if self.schedule.original_steps is None or self.schedule.phases > 1:
             return x0
         z = self.calculate_input(sigma, model_input)
         c_skip, c_out = (c.view(-1, *[1] * (x0.ndim - 1)) for c in boundary_scalings(self.timestep(sigma)))
@@ -129,13 +130,28 @@ def scheduled_sigmas(model: ModelPatcher, steps: int, denoise: float = 1.0) -> t
     return torch.cat([picked, picked.new_zeros(1)]), timesteps
 
 
-def lcm_sampler(gamma: float, curve: Curve | None = None) -> comfy.samplers.KSAMPLER:
+def lcm_sampler(gamma: float, curve: Curve | None = None, auto: bool = False) -> comfy.samplers.KSAMPLER:
     """Return the multistep consistency sampler as a SAMPLER; at gamma 1 its results are those of the stock "lcm".
 
     Args:
         curve: Factor on gamma at each frame.
+        auto: Whether a network that was distilled in phases is sampled with gamma 0, from edge to edge.
     """
-    return comfy.samplers.KSAMPLER(_sample, {"gamma": gamma, "curve": curve})
+    return comfy.samplers.KSAMPLER(_sample_as_trained if auto else _sample, {"gamma": gamma, "curve": curve})
+
+
+def is_phased(model_sampling: nn.Module) -> bool:
+    """Return whether what samples was distilled in phases: then steps go from edge to edge, and fresh noise leads off.
+    """
+    return isinstance(model_sampling, ScheduleSampling) and model_sampling.schedule.phases > 1
+
+
+def _sample_as_trained(model, x: Tensor, sigmas: Tensor, extra_args: dict, callback, disable: bool, gamma: float,
+                       curve: Curve | None) -> Tensor:
+    """Run the sampler, without fresh noise where the network was distilled in phases."""
+    if is_phased(model.inner_model.inner_model.model_sampling):
+        gamma, curve = 0.0, None
+    return _sample(model, x, sigmas, extra_args, callback, disable, gamma, curve)
 
 
 def _sample(model, x: Tensor, sigmas: Tensor, extra_args: dict, callback, disable: bool, gamma: float,

@@ -37,7 +37,7 @@ def write_motion(motion: LoadedMotion, path: Path, dtype: torch.dtype | None = N
     weights = _weights(motion.patcher, dtype)
     encoder = _weights(motion.encoder, dtype) if motion.encoder else None
     write_motion_file(path, weights, motion.family, motion.schedule, motion.config, encoder,
-                      positions_of(motion.patcher.model))
+                      positions_of(motion.patcher.model), motion.trained)
 
 
 def _weights(patcher: ModelPatcher, dtype: torch.dtype) -> dict[str, Tensor]:

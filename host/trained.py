@@ -7,6 +7,8 @@ from pathlib import Path
 import folder_paths
 from torch import Tensor
 
+from ..motion.containers import check_file, read_metadata
+from ..motion.lora_families import about_lora
 from .folders import MOTION_MODELS
 from .weights import read_lora
 
@@ -34,3 +36,25 @@ def load_lora(name: str) -> dict[str, Tensor]:
         WeightsError: It is no LoRA of an image model, or damaged.
     """
     return read_lora(Path(folder_paths.get_full_path_or_raise(LORAS, name)), name)
+
+
+def lora_path(name: str) -> Path:
+    """Return the path of a LoRA by its listed name, or of a folder of LoRAs.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    if path := folder_paths.get_full_path(LORAS, name):
+        return Path(path)
+    for root in map(Path, folder_paths.get_folder_paths(LORAS)):
+        folder = root / name
+        if folder.is_dir() and folder.resolve().is_relative_to(root.resolve()):
+            return folder
+    raise FileNotFoundError(f"there is no LoRA and no folder of LoRAs {name!r} in models/loras; give the name as Load "
+                            "LoRA lists it")
+
+
+def lora_message(name: str) -> str:
+    """Return what a file of the image model's LoRA says of its sampling, for its node to show."""
+    path = Path(folder_paths.get_full_path_or_raise(LORAS, name))
+    return about_lora(path.name, read_metadata(path)[1] if check_file(path) else {})

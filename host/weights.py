@@ -11,7 +11,7 @@ from comfy.controlnet import ControlBase
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..motion.containers import check_file, read_tensors
+from ..motion.containers import check_file, read_tensors, tensor_names
 from ..motion.errors import MotionFileError, short, some
 from ..motion.formats import LORA_KEY, TEMPORAL_KEY, find_foreign
 
@@ -40,6 +40,19 @@ def read_lora(path: Path, name: str | None = None) -> dict[str, Tensor]:
     except MotionFileError as error:
         raise WeightsError(f"{name or path.name} {error}") from error
     return tensors
+
+
+def is_lora(path: Path) -> bool:
+    """Return whether a file of weights is a LoRA of any kind, by the names of its tensors.
+
+    Raises:
+        WeightsError: It is no file of weights, or damaged.
+    """
+    _check(path)
+    try:
+        return any(re.search(LORA_KEY, key) for key in tensor_names(path))
+    except MotionFileError as error:
+        raise WeightsError(f"{path.name} {error}") from error
 
 
 def load_checkpoint(path: Path) -> tuple[ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:

@@ -42,6 +42,28 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, {}
 
 
+def tensor_names(path: Path) -> list[str]:
+    """Return the names of a file's tensors; of a safetensors file without reading these.
+
+    Raises:
+        MotionFileError: As for `read_tensors`.
+    """
+    return list(read_metadata(path)[0]) if check_file(path) else list(read_tensors(path)[0])
+
+
+def read_metadata(path: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the names of a safetensors file's tensors, and its metadata.
+
+    Raises:
+        MotionFileError: It is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return list(file.keys()), dict(file.metadata() or {})
+    except Exception as error:  # of types that this torch does not know, too
+        raise _damaged(path, error) from error
+
+
 def check_file(path: Path) -> bool:
     """Check a file of weights without reading them; return whether it is a safetensors file, not a PyTorch pickle.
 
@@ -88,8 +110,12 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             keys = file.keys()
             return {key: file.get_tensor(key) for key in keys}, dict(file.metadata() or {})
     except Exception as error:  # of types that this torch does not know, too
-        raise MotionFileError(f"seems to be a truncated or damaged safetensors file of {path.stat().st_size} "
-                              f"bytes ({short(error)}). {AGAIN}") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> MotionFileError:
+    return MotionFileError(f"seems to be a truncated or damaged safetensors file of {path.stat().st_size} bytes "
+                           f"({short(error)}). {AGAIN}")
 
 
 def _named_tensors(data: object) -> dict[str, Tensor]:

@@ -35,6 +35,7 @@ from .formats import (
 from .image_encoder import ImageEncoder
 from .module import MotionConfig, MotionModule
 from .position_tables import read_table, tables_of_sites, unusual_tables
+from .trained import METADATA, PAPERS, Trained, trained_of
 
 __all__ = ["MotionFile", "MotionFileError", "read_motion_file", "write_motion_file"]
 
@@ -46,10 +47,6 @@ HEADS = 8
 
 COMPUTED_FRAMES = 64
 """Frames that a module without position tables knows: AnimateLCM's."""
-
-METADATA = "animatelcm."
-"""Prefix of what we write into a safetensors file's metadata: family, schedule, heads, max_frames, mid_block."""
-
 
 @dataclass(frozen=True)
 class MotionFile:
@@ -69,6 +66,8 @@ class MotionFile:
     position_encoding: dict[int, Tensor] | None
     """Position tables (max_frames, c) by c, of the widths where the file's differ from the sinusoid; None as a rule."""
     metadata: dict[str, str]
+    trained: Trained = PAPERS
+    """How it was distilled."""
 
 
 def read_motion_file(path: str | Path, name: str | None = None) -> MotionFile:
@@ -95,6 +94,7 @@ def write_motion_file(
     config: MotionConfig,
     image_encoder: Mapping[str, Tensor] | None = None,
     position_encoding: Mapping[int, Tensor] | None = None,
+    trained: Trained = PAPERS,
 ) -> None:
     """Write a motion file as safetensors with AnimateDiff's keys, which other programs read too.
 
@@ -105,6 +105,7 @@ def write_motion_file(
         schedule: A key of SCHEDULES in the samplers package.
         image_encoder: ImageEncoder's state dict, which makes it an image-to-video file.
         position_encoding: Position tables (frames, c) by c, where they are not the sinusoid.
+        trained: How it was distilled, where not as in the paper.
 
     Raises:
         MotionFileError: The weights do not fit the configuration, or are not finite.
@@ -122,7 +123,7 @@ def write_motion_file(
         raise MotionFileError(f"{path.name} is not written, because what it would hold {error}") from error
     facts = {"family": family, "schedule": schedule, "heads": config.heads, "max_frames": config.max_frames,
              "mid_block": config.mid_block}
-    metadata = {"format": "pt"} | {METADATA + name: str(value) for name, value in facts.items()}
+    metadata = {"format": "pt"} | {METADATA + name: str(value) for name, value in facts.items()} | trained.facts()
     with replacing(path) as unfinished:
         save_file(tensors, unfinished, metadata)
 
@@ -149,15 +150,19 @@ def _read(path: Path) -> MotionFile:
     _check_encoder(image_encoder, config)
     check_finite(temporal | tables | image_encoder)
     name = short(metadata.get(f"{METADATA}family", family.name))
+    # A file of another program has only its name to say that it is phased.
+    trained = trained_of(metadata) if f"{METADATA}family" in metadata else Trained(signature.phases)
     return MotionFile(
         family=name,
         schedule=metadata.get(f"{METADATA}schedule", family.schedule),
-        sampling=_sampling(name, signature, metadata),
+        sampling=trained.sampling if f"{METADATA}family" in metadata and trained.sampling else
+        _sampling(name, signature, metadata),
         config=config,
         weights=_from_file(temporal, layout, config),
         image_encoder={key.removeprefix(IMAGE_ENCODER): tensor for key, tensor in image_encoder.items()} or None,
         position_encoding=unusual_tables(tables, config),
         metadata=metadata,
+        trained=trained,
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from torch import Size
 
+from .trained import COMMON_STEPS
+
 EXPECTED = (
     "a motion module for Stable Diffusion 1.5: AnimateLCM, AnimateDiff v1, v2, v3 or Lightning, or a diffusers "
     "MotionAdapter"
@@ -102,6 +104,11 @@ class Signature:
         named = re.search(r"(\d+)[ _-]?steps?(?![a-z])", self.file_name)
         return int(named[1]) if named else None
 
+    @property
+    def phases(self) -> int:
+        """The phases that a file was trained in, where its name says that it was: as many as its steps."""
+        return (self.steps or COMMON_STEPS) if _is_phased(self) else 1
+
 
 @dataclass(frozen=True)
 class Family:
@@ -129,6 +136,11 @@ def _is_animatelcm(file: Signature) -> bool:
     return file.frames == ANIMATELCM_FRAMES and file.mid_block
 
 
+def _is_phased(file: Signature) -> bool:
+    # Phased consistency models (Wang et al. 2024) have the tensors of what they were distilled from.
+    return re.search(r"(?<![a-z])(pcm|phased)(?![a-z])", file.file_name) is not None
+
+
 def _is_long(file: Signature) -> bool:
     return re.search(r"lt_long_mm|long[ _-]?animatediff", file.file_name) is not None
 
@@ -142,6 +154,7 @@ def _is_v1(file: Signature) -> bool:
 
 
 FEW = "{steps} steps, cfg 1, sampler lcm, scheduler simple"
+DETERMINISTIC = "{steps} steps, cfg 1, sampler euler, scheduler simple"
 MANY = "25 steps, cfg 7.5, any sampler"
 ANIMATELCM_FRAMES = 64
 MOST_OF_ANIMATEDIFF = 32
@@ -149,18 +162,16 @@ MOST_OF_ANIMATEDIFF = 32
 
 FAMILIES = (
     Family("AnimateLCM image-to-video", "AnimateLCM image-to-video", FEW, lambda file: file.image_encoder, True),
-    Family("AnimateDiff-Lightning", "AnimateDiff", "{steps} steps, cfg 1, sampler euler, scheduler simple",
-           _is_lightning, True),
+    Family("AnimateDiff-Lightning", "AnimateDiff", DETERMINISTIC, _is_lightning, True),
+    Family("phased AnimateLCM", "AnimateLCM text-to-video", DETERMINISTIC,
+           lambda file: _is_phased(file) and _is_animatelcm(file), True),
+    Family("phased AnimateDiff", "AnimateDiff", DETERMINISTIC, _is_phased),
     Family("LongAnimateDiff", "AnimateDiff", MANY, _is_long),
     Family("AnimateLCM text-to-video", "AnimateLCM text-to-video", FEW, _is_animatelcm, True),
     Family("AnimateDiff v2", "AnimateDiff", MANY, _is_v2, True),
     Family("AnimateDiff v1", "AnimateDiff", MANY, _is_v1),
     Family("AnimateDiff v3", "AnimateDiff", MANY, lambda file: True),
 )
-COMMON_STEPS = 4
-"""Of a few-step file whose name does not say for how many it is."""
-
-
 def find_family(file: Signature) -> Family:
     """Return the family of a motion file."""
     return next(family for family in FAMILIES if family.matches(file))
@@ -174,6 +185,9 @@ def sampling_advice(name: str, file: Signature) -> str | None:
 
 def doubt(file: Signature) -> str | None:
     """Return why the family of a file is not certain, and what else can be set, for the user; None where it is."""
+    if _is_phased(file):
+        return ("not certain: that it was trained in phases is what its name says. If it was not, sample with "
+                f"{FEW.format(steps=COMMON_STEPS)}")
     if file.frames is None or file.frames <= MOST_OF_ANIMATEDIFF or file.position_name == "pos_encoding" or (
             "animatelcm" in file.file_name or _is_long(file)):
         return None

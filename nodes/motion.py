@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
@@ -43,8 +44,15 @@ def chosen_schedule(motion_module: LoadedMotion, schedule: str) -> tuple[Schedul
                          f"trained with: {', '.join(SCHEDULES)}")
     # Some pages show the lines as one, and all of them the first ones first.
     message = f"sample with {motion_module.sampling}.\n" if motion_module.sampling else ""
+    if motion_module.trained.about:
+        message += f"{motion_module.trained.about}.\n"
     message += f"{motion_module.family}, up to {motion_module.config.max_frames} frames.\nschedule: {name}."
-    return None if name == KEEP else SCHEDULES[name], message
+    if name == KEEP:
+        return None, message
+    chosen = SCHEDULES[name]
+    # Not where nothing is distilled: then there is no grid with phases.
+    phases = motion_module.trained.phases if chosen.original_steps is not None else 1
+    return (chosen if phases == 1 else replace(chosen, phases=phases)), message
 
 
 def applied_without_image(node: type[io.ComfyNode], model: io.Model.Type, motion_module: LoadedMotion,

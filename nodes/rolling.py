@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host.display import show_text
+from .sampling import auto_input
 
 MOST_FRAMES = 100_000
 
@@ -31,19 +32,20 @@ class RollingSampler(io.ComfyNode):
                     "stochasticity", default=1.0, min=0.0, max=1.0, step=0.05,
                     tooltip="Share of fresh noise between two steps, 0 to 1. 1 is recommended, as in AnimateLCM "
                             "Sampler; 0 adds none, so that only the first noise decides."),
+                auto_input(),
             ],
             outputs=[io.Sampler.Output(tooltip="For SamplerCustom, SamplerCustomAdvanced or Record Video.")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, window: int, anchors: int, stochasticity: float) -> io.NodeOutput:
+    def execute(cls, window: int, anchors: int, stochasticity: float, auto: bool = True) -> io.NodeOutput:
         from ..host import rolling
         from ..samplers.rolling import Rolling
 
         settings = Rolling(window, anchors, stochasticity)
         show_text(cls, rolling.describe(settings))
-        return io.NodeOutput(rolling.RollingSampler(settings))
+        return io.NodeOutput(rolling.RollingSampler(settings, auto=auto))
 
 
 class RecordVideo(io.ComfyNode):

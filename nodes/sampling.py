@@ -10,6 +10,14 @@ from ..host.display import show_text
 from .curves import values_input
 
 
+def auto_input() -> io.Boolean.Input:
+    """Declare the socket `auto`, by which a sampler follows what the motion file says of itself."""
+    return io.Boolean.Input(
+        "auto", default=True, optional=True, advanced=True,
+        tooltip="On, which is recommended: a motion module that was trained in phases gets no fresh noise, whatever "
+                "stochasticity says. Others are sampled as it is set.")
+
+
 class Scheduler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -67,15 +75,16 @@ class Sampler(io.ComfyNode):
                     tooltip="Factor on stochasticity for key frames, as FRAME: NUMBER, from 0 to 1 without unit, such "
                             "as 0: 1, 15: 0; between them it changes evenly. Empty is recommended: 1 everywhere."),
                 values_input("stochasticity_values", "In place of the curve, factor on stochasticity, 0 to 1"),
+                auto_input(),
             ],
             outputs=[io.Sampler.Output(tooltip="For SamplerCustom or SamplerCustomAdvanced.")],
         )
 
     @classmethod
-    def execute(cls, stochasticity: float, stochasticity_curve: str = "", stochasticity_values: Any = None
-                ) -> io.NodeOutput:
+    def execute(cls, stochasticity: float, stochasticity_curve: str = "", stochasticity_values: Any = None,
+                auto: bool = True) -> io.NodeOutput:
         from ..host.curves import curve_in
         from ..host.sampling import lcm_sampler
 
         curve = curve_in(stochasticity_curve, stochasticity_values, "stochasticity", 0.0, 1.0)
-        return io.NodeOutput(lcm_sampler(stochasticity, curve))
+        return io.NodeOutput(lcm_sampler(stochasticity, curve, auto))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host.trained import load_lora, lora_files
+from ..host.display import show_text
+from ..host.trained import load_lora, lora_files, lora_message
 from .training import CATEGORY, LoraSocket
 
 
@@ -23,8 +24,12 @@ class LoadSpatialLoRA(io.ComfyNode):
                         "one that Distill Spatial LoRA or train.py made from the same checkpoint.")],
             outputs=[LoraSocket.Output(
                 display_name="lora", tooltip="For Distill Motion Module. To sample with it, use Load LoRA.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, lora_file: str) -> io.NodeOutput:
-        return io.NodeOutput(load_lora(lora_file))
+        lora = load_lora(lora_file)
+        if message := lora_message(lora_file):
+            show_text(cls, message)
+        return io.NodeOutput(lora)

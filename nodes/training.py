@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
@@ -9,6 +10,7 @@ from comfy_api.latest import io
 from ..host.display import show_text
 from ..samplers.schedules import SCHEDULES
 from ..training.config import INITS, PRESETS
+from ..training.methods import METHODS
 from .motion import MotionModuleSocket
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ LoraSocket, LossSocket = io.Custom("LORA_MODEL"), io.Custom("LOSS_MAP")
 DISTILLED = [name for name, schedule in SCHEDULES.items() if schedule.original_steps is not None]
 IMAGE_ENCODER, BOTH = "image encoder", "image encoder and motion module"
 MOST = 1_000_000
+MOST_PHASES = 50
+"""As many as the timesteps of the coarsest grid."""
 
 
 def data_inputs(what: str, each: str) -> list[io.Input]:
@@ -74,6 +78,25 @@ def frames_input() -> io.Int.Input:
                 "as in the paper.")
 
 
+def method_inputs() -> list[io.Input]:
+    """Return the sockets for the way to distil, after all others, so that those of saved graphs keep their places."""
+    return [
+        io.Combo.Input(
+            "method", options=list(METHODS), default="paper", optional=True,
+            tooltip="Way to distil. 'paper' is AnimateLCM's; 'phased' takes as many steps as it has phases, without "
+                    "fresh noise; 'phased + motion' also trains on what moves, and is like 'phased' for images. "
+                    "'paper' is recommended for a first run."),
+        io.Int.Input(
+            "phases", default=0, min=0, max=MOST_PHASES, optional=True, advanced=True,
+            tooltip="Parts of the timesteps, 0 to 50, and the steps to sample with later. 0 takes the method's, which "
+                    "is recommended: 1 for 'paper', 4 for the others."),
+        io.Boolean.Input(
+            "guided", default=True, optional=True, advanced=True,
+            tooltip="On is recommended: guidance is in the weights, and cfg 1 is right later. Off: the teacher has "
+                    "none, and a tenth of the captions is left out: cfg 2 to 7 and negative prompts work later."),
+    ]
+
+
 LOSS_OUTPUTS = [
     LossSocket.Output(display_name="loss_map", tooltip="Loss of every step, for Plot Loss Graph."),
     io.Int.Output(display_name="steps", tooltip="Steps finished, for Save LoRA Weights."),
@@ -87,7 +110,11 @@ def request_from(stage: str, settings: dict, num_frames: int = 1) -> Request:
     from ..host.training.node_run import configure
     from ..host.training.runs import Request
 
-    return Request(configure(stage, preset, steps, learning_rate, seed, num_frames), schedule, name)
+    # Nodes of adapters have no such sockets, and graphs of older versions do not set them.
+    method, phases, guided = (settings.get(key, [default])[0] for key, default in (
+        ("method", "paper"), ("phases", 0), ("guided", True)))
+    config = configure(stage, preset, steps, learning_rate, seed, num_frames, method)
+    return Request(config, schedule, name).with_phases(phases, guided)
 
 
 def run_on(cls: type[io.ComfyNode], model: io.Model.Type, settings: dict) -> NodeRun:
@@ -111,6 +138,7 @@ class DistillSpatialLoRA(io.ComfyNode):
                 io.Model.Input("model", tooltip="The MODEL to distil, with its LoRAs; it stays as it is."),
                 *data_inputs("images, or clips of which single frames are taken", "each"),
                 *run_inputs("spatial_lora", "AnimateLCM text-to-video"),
+                *method_inputs(),
             ],
             outputs=[
                 LoraSocket.Output(display_name="lora", tooltip="For Distill Motion Module, the stock Load LoRA Model "
@@ -123,11 +151,13 @@ class DistillSpatialLoRA(io.ComfyNode):
     @classmethod
     def execute(cls, model, latents, positive, negative, **settings) -> io.NodeOutput:
         from ..host.training.dataset import NodeData
-        from ..host.training.runs import distil_spatial_lora
+        from ..host.training.runs import distil_spatial_lora, trained_by
 
         request = request_from("image", settings)
         data, run = NodeData(latents, positive, negative[0]), run_on(cls, model[0], settings)
         lora, losses = distil_spatial_lora(model[0], data, request, run)
+        if sampling := trained_by(request.config.distillation).sampling:
+            show_text(cls, f"trained: sample with {sampling}")
         return io.NodeOutput(lora, {"loss": losses}, len(losses))
 
 
@@ -160,6 +190,12 @@ class DistillMotionModule(io.ComfyNode):
                     "decoupled", default=True, advanced=True,
                     tooltip="On is recommended, as in the paper: motion alone is trained. Off trains the LoRA and the "
                             "motion module at once, on clips."),
+                *method_inputs(),
+                io.String.Input(
+                    "bases", multiline=True, default="", optional=True, advanced=True,
+                    tooltip="LoRAs of styles, one a line, as NAME or NAME: STRENGTH, such as ink.safetensors: 0.8; or "
+                            "folders of them in models/loras. Each batch is trained on one of them or on the MODEL, so "
+                            "that the motion module fits many styles. Empty is recommended for a first run."),
             ],
             outputs=[
                 MotionModuleSocket.Output(display_name="motion_module",
@@ -173,11 +209,14 @@ class DistillMotionModule(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, motion_module, latents, positive, negative, num_frames, init, decoupled, lora=(None,),
-                **settings) -> io.NodeOutput:
+                bases=("",), **settings) -> io.NodeOutput:
+        from ..host.trained import lora_path
+        from ..host.training.bases import load_bases, named_bases
         from ..host.training.dataset import NodeData
         from ..host.training.runs import distil_motion_module
 
         request = request_from("motion", settings, num_frames[0]).distilling(init[0], decoupled[0])
+        request = replace(request, bases=tuple(load_bases(model[0], named_bases(bases[0].splitlines(), lora_path))))
         data, run = NodeData(latents, positive, negative[0]), run_on(cls, model[0], settings)
         trained, lora, losses = distil_motion_module(model[0], motion_module[0], lora[0], data, request, run)
         return io.NodeOutput(trained, lora or {}, {"loss": losses}, len(losses))

@@ -35,6 +35,8 @@ class Schedule:
     """Beta at timestep 999."""
     original_steps: int | None = None
     """Timesteps in the distillation grid; None for a network that was not distilled and knows all of them."""
+    phases: int = 1
+    """Parts of the timesteps that a phased network jumps through one by one; 1: it jumps to the clean latent."""
 
     def __post_init__(self) -> None:
         if self.beta_schedule not in BETA_SCHEDULES:
@@ -43,6 +45,8 @@ class Schedule:
             raise ValueError(f"betas run from {self.beta_start} to {self.beta_end}; expected 0 < start <= end < 1")
         if self.original_steps is not None:
             _check_original_steps(self.original_steps)
+        if self.phases != 1:
+            phase_edges(self.original_steps or NUM_TIMESTEPS, self.phases)
 
     @property
     def spacing(self) -> int:
@@ -118,3 +122,18 @@ def lcm_timesteps(original_steps: int, steps: int, strength: float = 1.0) -> lis
     spacing = NUM_TIMESTEPS // original_steps
     timesteps = [k * spacing - 1 for k in range(1, int(original_steps * strength) + 1)]
     return [timesteps[-1 - i] for i in spaced_indices(len(timesteps), steps)]
+
+
+def phase_edges(original_steps: int, phases: int) -> list[int]:
+    """Return the lower edges of the phases of the timesteps, ascending from 0 (Wang et al. 2024, PCM).
+
+    They are where a run of as many steps goes, so that each of its steps crosses one phase whole.
+
+    Raises:
+        ValueError: There are more phases than timesteps of the grid, or less than one.
+    """
+    _check_original_steps(original_steps)
+    if not 1 <= phases <= original_steps:
+        raise ValueError(f"phases is {phases}; expected 1 (none) to {original_steps}, the timesteps of the grid, such "
+                         "as 4")
+    return [0, *reversed(lcm_timesteps(original_steps, phases)[1:])]

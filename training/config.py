@@ -1,12 +1,14 @@
 """What a training run can be given, and the presets, each value with its source.
 
 "paper" is what Wang et al. 2024 say of the published model; "SVD script" is the authors' released training script for
-another model; "LCM-LoRA" is the recipe of Luo et al. 2023; "ours" was chosen here.
+another model; "LCM-LoRA" is the recipe of Luo et al. 2023; "PCM" is that of phased consistency models (Wang et al.
+2024, arXiv 2405.18407), "MCM" that of motion consistency models (Zhai et al. 2024, arXiv 2406.06890); "ours" was chosen
+here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from ..samplers.schedules import NUM_TIMESTEPS
 
@@ -14,6 +16,9 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 RATES = ("constant", "cosine")
 INITS = ("student", "both", "none")
 STAGES = ("image", "motion", "adapt")
+TARGETS = ("average", "student")
+LATER: dict[str, bool] = {"later": True}
+"""Marks a setting that checkpoints of older versions do not name: these were made with its default."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,26 @@ class DistillationConfig:
     through the averaging), "both" or "none"."""
     decoupled: bool = True
     """Whether the image prior is distilled before the motion (paper); otherwise both at once, on clips."""
+    phases: int = field(default=1, metadata=LATER)
+    """Parts of the timesteps: in each the network learns to jump to its lower edge (PCM). 1 is the paper, with c_skip;
+    the sampler then takes as many steps, without fresh noise."""
+    target: str = field(default="average", metadata=LATER)
+    """Whose weights the target has: "average", those that are averaged (paper), or "student", its own without a
+    gradient (PCM). The average is the result in any case."""
+    empty_captions: float = field(default=0.0, metadata=LATER)
+    """Share of the samples whose caption is left out (PCM: 0.1 where w is 0), so that the network knows what guidance
+    leads away from: with a teacher without guidance, cfg and negative prompts work when it is sampled."""
+    motion_weight: float = field(default=0.0, metadata=LATER)
+    """Weight of the same distance between the differences of neighbouring frames, beside that between frames (MCM, Zhai
+    et al. 2024)."""
+    own_samples: float = field(default=0.0, metadata=LATER)
+    """Share of the batches whose x0 is what the student itself makes of pure noise, as when it is sampled (MCM: half);
+    of the data these have the captions alone."""
+    skip_start: int = field(default=0, metadata=LATER)
+    """Skip at the beginning, halved every `skip_every` batches until it is `skip` (after ECT, Geng et al. 2024); 0: it
+    is `skip` throughout."""
+    skip_every: int = field(default=1000, metadata=LATER)
+    """Batches, of all processes, after which the skip is halved."""
 
     def __post_init__(self) -> None:
         if self.original_steps < 1 or NUM_TIMESTEPS % self.original_steps:
@@ -122,6 +147,23 @@ class DistillationConfig:
         if not self.huber > 0:
             raise ValueError(f"huber is {self.huber}; expected more than 0")
         _one_of("init", self.init, INITS)
+        _one_of("target", self.target, TARGETS)
+        _within("phases", self.phases, 1, self.original_steps)
+        for name in ("empty_captions", "own_samples"):
+            _within(name, getattr(self, name), 0, 1)
+        _within("motion_weight", self.motion_weight, 0)
+        _within("skip_every", self.skip_every, 1)
+        if self.skip_start and not self.skip <= self.skip_start <= self.original_steps:
+            raise ValueError(f"skip_start is {self.skip_start}; expected 0, or skip to original_steps, {self.skip} to "
+                             f"{self.original_steps}")
+
+    def skip_at(self, number: int) -> int:
+        """Return the skip of a batch."""
+        return max(self.skip, self.skip_start >> min(number // self.skip_every, 63))
+
+
+BEFORE = {item.name: item.default for item in fields(DistillationConfig) if item.metadata == LATER}
+"""What settings were that checkpoints of older versions do not name."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +198,14 @@ class TrainingConfig:
         _one_of("stage", self.stage, STAGES)
         for name in ("batch", "num_frames", "width", "height"):
             _within(name, getattr(self, name), 1)
-        if self.stage == "adapt" and self.distillation.pure_noise:
-            raise ValueError(f"pure_noise is {self.distillation.pure_noise}; expected 0 in the stage adapt, where no "
-                             "teacher says what becomes of noise alone")
+        if self.stage == "adapt":
+            for name, what in (("pure_noise", "noise alone"), ("own_samples", "the student's own samples")):
+                if value := getattr(self.distillation, name):
+                    raise ValueError(f"{name} is {value}; expected 0 in the stage adapt, where no teacher says what "
+                                     f"becomes of {what}")
+        if self.distillation.motion_weight and self.frames == 1:
+            raise ValueError(f"motion_weight is {self.distillation.motion_weight}; expected 0 where images are trained "
+                             "on, which have no motion. Use it in the stage motion")
 
 
 def _within(name: str, value: float, least: float, most: float | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..samplers.consistency import boundary_scalings
@@ -68,6 +69,19 @@ def consistency_function(network: Network, z: Tensor, timesteps: Tensor, context
     x0, _ = diffusion.x0_and_eps(network(z, timesteps, context), z, timesteps)
     c_skip, c_out = (column(c, z) for c in boundary_scalings(timesteps))
     return c_skip * z + c_out * x0
+
+
+def phased_function(network: Network, z: Tensor, timesteps: Tensor, edges: Tensor, context: Tensor,
+                    diffusion: Diffusion) -> Tensor:
+    """Return F(z, t, c) = sqrt(a_s) x0(z, t, c) + sqrt(1 - a_s) eps(z, t, c), with s the lower edge of t's phase.
+
+    F(z, s, c) = z. There is no c_skip: a jump of no length is the identity as it is (Wang et al. 2024, PCM).
+
+    Args:
+        edges: s, (b,), none above its timestep.
+    """
+    x0, eps = diffusion.x0_and_eps(network(z, timesteps, context), z, timesteps)
+    return torch.where(column(timesteps == edges, z), z, diffusion.add_noise(x0, eps, edges))
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import lcm
 
 import torch
 from torch import Tensor
 
-from ..samplers.schedules import NUM_TIMESTEPS
+from ..samplers.schedules import NUM_TIMESTEPS, phase_edges
 from .config import DistillationConfig
 
 
@@ -47,21 +48,24 @@ class Draw:
     timesteps: Tensor
     """t_{n+k} of every sample, on the grid, (b,), int64."""
     next_timesteps: Tensor
-    """t_n, k grid steps less noise; 0 below the grid's lowest, (b,)."""
-    w: Tensor
-    """The teacher's guidance for every sample, (b,)."""
+    """t_n, k grid steps less noise, but not below the edge of the phase; 0 below the grid's lowest, (b,)."""
+    w: Tensor | None
+    """The teacher's guidance for every sample, (b,); None: it has none."""
+    edges: Tensor | None = None
+    """The lower edge of every sample's phase, a timestep, (b,); None: the timesteps are not in phases (paper)."""
 
 
-def draw(examples: Examples, config: DistillationConfig, seed: int, number: int) -> Draw:
+def draw(examples: Examples, config: DistillationConfig, seed: int, number: int, empty: Tensor | None = None) -> Draw:
     """Draw a timestep of the grid, noise, and guidance of w_min to w_max for each sample (Luo et al. 2023).
 
-    A share `pure_noise` of the samples is hidden at the last timestep instead: there x0 is zero.
+    A share `pure_noise` of the samples is hidden at the last timestep instead: there x0 is zero. A share
+    `empty_captions` has `empty`, 1 n d, as its context.
 
     The numbers come from a generator on the CPU that is seeded by `seed` and `number`, so that they are the same on
     every device and after a resume.
     """
     device, count = examples.latents.device, len(examples.latents)
-    generator = torch.Generator().manual_seed((seed * 10_000_019 + number) % 2**63)
+    generator = generator_of(seed, number)
     spacing = NUM_TIMESTEPS // config.original_steps
     even = torch.randint(1, config.original_steps + 1, (count,), generator=generator)
     w = config.w_min + (config.w_max - config.w_min) * torch.rand(count, generator=generator)
@@ -69,11 +73,42 @@ def draw(examples: Examples, config: DistillationConfig, seed: int, number: int)
     # Drawn last, so that the other numbers do not depend on it.
     strength, chance, alone = torch.rand(3, count, generator=generator, dtype=torch.float64)
     strong = (strength ** (1 / 6) * config.original_steps).ceil().clamp(min=1).long()
+    unsaid = torch.rand(count, generator=generator) < config.empty_captions
     blind = alone < config.pure_noise
     index = torch.where(blind, config.original_steps, torch.where(chance < config.strong_noise, strong, even))
     timesteps = index * spacing - 1
-    following = (timesteps - config.skip * spacing).clamp(min=0)
+    edges = lower_edges(timesteps, config)
+    following = torch.maximum(timesteps - config.skip_at(number) * spacing, edges)
     shown = (~blind).view(-1, *[1] * (examples.latents.ndim - 1)).to(examples.latents)
     return Draw(
-        x0=examples.latents * shown, noise=noise.to(device, examples.latents.dtype), context=examples.context,
-        timesteps=timesteps.to(device), next_timesteps=following.to(device), w=w.to(device))
+        x0=examples.latents * shown, noise=noise.to(device, examples.latents.dtype),
+        context=without_captions(examples.context, unsaid, empty),
+        timesteps=timesteps.to(device), next_timesteps=following.to(device),
+        w=w.to(device) if config.w_max > 0 else None, edges=edges.to(device) if config.phases > 1 else None)
+
+
+def generator_of(seed: int, number: int) -> torch.Generator:
+    """Return what the random numbers of a batch come from."""
+    return torch.Generator().manual_seed((seed * 10_000_019 + number) % 2**63)
+
+
+def lower_edges(timesteps: Tensor, config: DistillationConfig) -> Tensor:
+    """Return the lower edge of each timestep's phase: the greatest one below it."""
+    edges = torch.tensor(phase_edges(config.original_steps, config.phases))
+    return edges[(torch.searchsorted(edges, timesteps.contiguous()) - 1).clamp(min=0)]
+
+
+def without_captions(context: Tensor, unsaid: Tensor, empty: Tensor | None) -> Tensor:
+    """Return the contexts, b n d, with the empty caption's, 1 n d, where `unsaid`, (b,), says so.
+
+    Raises:
+        ValueError: One is to be left out, and the empty caption is not given.
+    """
+    if not unsaid.any():
+        return context
+    if empty is None:
+        raise ValueError("captions are to be left out, and the context of the empty one is not given")
+    # As the host does, and the network attends to the same: a context that is repeated says what it says once.
+    length = lcm(context.shape[1], empty.shape[1])
+    context, empty = (each.repeat(1, length // each.shape[1], 1) for each in (context, empty))
+    return torch.where(unsaid.view(-1, 1, 1).to(context.device), empty.to(context), context)

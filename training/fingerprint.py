@@ -20,8 +20,9 @@ from torch import Tensor
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD = (
-    "training/consistency.py", "training/draws.py", "training/ema.py", "training/latents.py", "training/loop.py",
-    "training/lora.py", "training/losses.py", "training/processes.py", "training/seeds.py", "training/solver.py",
+    "training/bases.py", "training/consistency.py", "training/draws.py", "training/ema.py", "training/latents.py",
+    "training/loop.py", "training/lora.py", "training/losses.py", "training/own_samples.py", "training/processes.py",
+    "training/seeds.py", "training/solver.py",
     "training/stages.py", "training/trainer.py",
     "samplers", "motion/frame_scales.py", "motion/module.py", "motion/image_encoder.py",
     "host/training/control_nets.py", "host/inserts.py", "host/motion.py", "host/sites.py", "host/training/network.py",

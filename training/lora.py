@@ -20,6 +20,11 @@ TARGETS = re.compile(
 train_lcm_distill_lora_sd_wds.py), which are all of the attention blocks and resnets."""
 
 
+OTHER_KEY = re.compile(r"(base_model\.model\.|unet\.)+(?P<layer>.+)\.(lora_(?=[AB])|lora\.)(?P<part>A|B|down|up)"
+                       r"(\.default)?\.weight")
+"""A key of a LoRA that was saved by PEFT or diffusers."""
+
+
 class LoRALayer(nn.Module):
     """A frozen layer plus a low-rank update, scale * up(down(x)); `up` starts at zero, so it starts as the layer."""
 
@@ -109,7 +114,7 @@ def read(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> tuple[dict[
     ranks: set[int] = set()
     parts: dict[str, set[str]] = {}
     for key, tensor in tensors.items():
-        layer, _, part = key.partition(".")
+        layer, _, part = kohyas_key(key).partition(".")
         if layer not in layers or part not in ("lora_down.weight", "lora_up.weight", "alpha"):
             raise ValueError(f"the LoRA has a tensor {key[:200]}, which belongs to no layer of this UNet. Expected a "
                              "LoRA with keys such as lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight")
@@ -134,6 +139,17 @@ def read(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> tuple[dict[
         raise ValueError(f"the LoRA has layers of the ranks {sorted(ranks)[:9]} and alphas "
                          f"{sorted(set(alphas.values()))[:9]}; expected one rank and one alpha")
     return weights, LoRAConfig(ranks.pop(), next(iter(alphas.values())))
+
+
+def kohyas_key(key: str) -> str:
+    """Return a LoRA tensor's key as kohya's programs write it, from PEFT's or diffusers' own; others stay as they are.
+
+    PEFT writes base_model.model.<layer>.lora_A.weight, diffusers unet.<layer>.lora.down.weight or .lora_A.weight.
+    """
+    if (found := OTHER_KEY.fullmatch(key)) is None:
+        return key
+    part = {"A": "down", "B": "up"}.get(found["part"], found["part"])
+    return f"lora_unet_{found['layer'].replace('.', '_')}.lora_{part}.weight"
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:

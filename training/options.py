@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from .cache import DataSettings
 from .clips import ClipSettings
 from .config import PRESETS, STAGES, LoopConfig, TrainingConfig
+from .methods import METHODS, with_method
 from .values import shown, typed
 
 
@@ -48,8 +49,13 @@ class RunOptions:
     """The spatial LoRA, for the other two stages."""
     control_net: Path | None = None
     """ControlNet to tune, in place of an image encoder, as the adapter; every clip has a hint."""
+    bases: tuple[str, ...] = ()
+    """LoRAs of styles, as PATH or "PATH: STRENGTH", other checkpoints, or folders of them: each batch of the stage
+    motion is trained on one of them or on the model."""
     preset: str = "sd15-24gb"
     """Where all numbers that are not given come from."""
+    method: str = "paper"
+    """Way to distil: "paper", "phased", or "phased + motion"; [distillation] changes any of its numbers."""
     schedule: str = TEXT_TO_VIDEO
     """Noise schedule and distillation grid; `plan` takes SCHEDULES_OF a stage where none is given."""
     name: str = "training"
@@ -64,7 +70,13 @@ class RunOptions:
                               f"in {TRAINED_ALONG}")
         if self.control_net is not None and self.stage != "adapt":
             raise OptionError(f"control_net is given and stage is {self.stage!r}; expected the stage adapt")
-        for name, value, known in (("stage", self.stage, STAGES), ("preset", self.preset, tuple(PRESETS))):
+        if self.bases and self.stage != "motion":
+            raise OptionError(f"bases are given and stage is {self.stage!r}; expected the stage motion")
+        if self.method != "paper" and self.stage == "adapt":
+            raise OptionError(f"method is {self.method!r} and stage is 'adapt'; leave it out, since an adapter is "
+                              "trained in the phases of its motion module")
+        for name, value, known in (("stage", self.stage, STAGES), ("preset", self.preset, tuple(PRESETS)),
+                                   ("method", self.method, METHODS)):
             if value not in known:
                 raise OptionError(f"{name} is {value!r}; expected one of {', '.join(known)}")
         if self.stage == "image" and self.lora is not None:
@@ -122,7 +134,7 @@ def plan(given: Mapping[str, Any]) -> Plan:
     usual = SCHEDULES_OF.get(given["stage"], TEXT_TO_VIDEO) if isinstance(given["stage"], str) else TEXT_TO_VIDEO
     own.setdefault("schedule", TEXT_TO_VIDEO if "control_net" in own else usual)
     options = _made(RunOptions, "the file", own, RunOptions)
-    config = PRESETS[options.preset][options.stage]
+    config = with_method(PRESETS[options.preset][options.stage], options.method)
     config = replace(config, loop=_over(_short(config.loop, given), "loop", given),
                      distillation=_over(config.distillation, "distillation", given),
                      lora=_over(config.lora, "lora_shape", given))

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .config import BEFORE
+
 FREE = ("save_every", "divergence", "gradient_checkpointing")
 """Settings that change no weight: when a checkpoint is written, when a run is given up, how much memory it takes."""
-OTHER = {"data": "other data", "method": "another version of the method, which is part of this pack"}
+OTHER = {"data": "other data", "bases": "other bases",
+         "method": "another version of the method, which is part of this pack"}
 """How contents that differ are called, where "another ..." will not do."""
 
 
@@ -43,8 +46,8 @@ class Origin:
         """
         free = {*FREE, *self._free_steps(before, finished)}
         names = [name for name in {**before.settings, **self.settings} if name not in free]
-        found = [_setting(name, self.settings, before.settings) for name in names
-                 if self.settings.get(name) != before.settings.get(name)]
+        own, was = ({**BEFORE, **settings} for settings in (self.settings, before.settings))
+        found = [_setting(name, own, was) for name in names if own.get(name) != was.get(name)]
         return found + [_content(name, self.contents, before.contents) for name in {**before.contents, **self.contents}
                         if self.contents.get(name) != before.contents.get(name)]
 

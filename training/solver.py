@@ -11,10 +11,14 @@ from .draws import Draw
 def guided_prediction(teacher: Network, z: Tensor, draw: Draw, empty: Tensor) -> Tensor:
     """Return (1 + w) teacher(z, t, c) - w teacher(z, t, empty) (Luo et al. 2023); the host's cfg is 1 + w.
 
+    Without guidance it is the teacher's prediction, and the empty caption is not asked for.
+
     Args:
         empty: Context of the empty caption, 1 n d.
     """
     conditional = teacher(z, draw.timesteps, draw.context).float()
+    if draw.w is None:
+        return conditional
     unconditional = teacher(z, draw.timesteps, empty.expand(len(z), *empty.shape[1:])).float()
     return conditional + column(draw.w, z) * (conditional - unconditional)
 

@@ -7,18 +7,20 @@ other weights in place of some, so that nothing frozen is held twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from . import ema
+from .bases import Bases
 from .config import TrainingConfig
 from .consistency import Diffusion, Network
 from .draws import Source, draw
 from .finite import check_parameters
 from .losses import distillation_loss, teacher_free_loss
 from .origin import Origin
+from .own_samples import has_own_samples, own_samples
 from .trainer import Stage
 
 UP = ".up.weight"
@@ -41,6 +43,8 @@ class Setting:
     """Number of a batch than which none of the run is larger."""
     origin: Origin = Origin()
     """What the model, the data and the settings are."""
+    bases: Bases | None = None
+    """Further base models, in turn with the model's own weights."""
 
 
 def network(model: nn.Module, weights: Mapping[str, Tensor], conditions: Mapping[str, Tensor]) -> Network:
@@ -62,7 +66,8 @@ def motion_stage(setting: Setting, motion: str = "motion.") -> Stage:
 
     The spatial LoRA, which has been injected into the model, works in the student. Where the target starts without it
     (init "student"), its `up` matrices start at zero and the averaging brings them up, while `down` is the same in
-    both: the target's LoRA is then the student's times 1 - ema^steps. Not decoupled, the LoRA is trained as well.
+    both: the target's LoRA is then the student's times 1 - ema^steps. A target that has the student's own weights has
+    its LoRA too. Not decoupled, the LoRA is trained as well.
 
     Args:
         motion: What the names of the motion module's parameters begin with.
@@ -71,7 +76,7 @@ def motion_stage(setting: Setting, motion: str = "motion.") -> Stage:
     module = {name: p for name, p in setting.model.named_parameters() if name.startswith(motion)}
     lora = _parameters(setting.model, ".down.weight", UP)
     average = ema.copies(module | lora)
-    if config.init == "student" and config.decoupled:
+    if config.init == "student" and config.decoupled and config.target == "average":
         average |= {name: torch.zeros_like(p).detach() for name, p in lora.items() if name.endswith(UP)}
     teacher = ema.copies(module) | without(lora)
     trained = module if config.decoupled else module | lora
@@ -89,11 +94,14 @@ def adaptation_stage(setting: Setting, trained: tuple[str, ...]) -> Stage:
     check_parameters(setting.model)
     average, config = ema.copies(parameters), setting.config
 
+    how = config.distillation
+
     def loss(number: int) -> Tensor:
         examples = setting.source(number)
-        student, target = (network(setting.model, weights, examples.conditions) for weights in ({}, average))
-        drawn = draw(examples, config.distillation, config.seed, number)
-        return teacher_free_loss(student, target, drawn, setting.diffusion, config.distillation.huber)
+        weights = average if how.target == "average" else detached(parameters)
+        student, target = (network(setting.model, own, examples.conditions) for own in ({}, weights))
+        drawn = draw(examples, how, config.seed, number, setting.empty)
+        return teacher_free_loss(student, target, drawn, setting.diffusion, how.huber, how.motion_weight)
 
     return Stage(config.stage, parameters, loss, parameters, average, origin=setting.origin)
 
@@ -103,19 +111,32 @@ def without(lora: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: weight.detach()[:, :0] for name, weight in lora.items() if name.endswith(UP)}
 
 
+def detached(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the same weights without a gradient.
+
+    The student called under no_grad would do as well, but autocast keeps what it converts there, and the student's own
+    pass would then find weights that no gradient reaches.
+    """
+    return {name: weight.detach() for name, weight in weights.items()}
+
+
 def _distillation(setting: Setting, trained: dict[str, nn.Parameter], tracked: Mapping[str, Tensor],
                   average: dict[str, Tensor], teacher: dict[str, Tensor]) -> Stage:
     _train_only(setting.model, trained)
     check_parameters(setting.model)
-    config = setting.config
+    config, how = setting.config, setting.config.distillation
 
     def loss(number: int) -> Tensor:
-        examples = setting.source(number)
-        student, target, guide = (network(setting.model, weights, examples.conditions)
-                                  for weights in ({}, average, teacher))
-        drawn = draw(examples, config.distillation, config.seed, number)
-        return distillation_loss(student, target, guide, drawn, setting.empty, setting.diffusion,
-                                 config.distillation.huber)
+        if setting.bases is not None:
+            setting.bases.use(setting.bases.index_of(number))
+        examples, frozen = setting.source(number), detached(trained)
+        student, same, target, guide = (network(setting.model, weights, examples.conditions) for weights in (
+            {}, frozen, average if how.target == "average" else frozen, teacher))
+        drawn = draw(examples, how, config.seed, number, setting.empty)
+        if has_own_samples(how, config.seed, number):
+            drawn = replace(drawn, x0=own_samples(same, drawn, how, setting.diffusion, config.seed, number))
+        return distillation_loss(student, target, guide, drawn, setting.empty, setting.diffusion, how.huber,
+                                 how.motion_weight)
 
     return Stage(config.stage, trained, loss, tracked, average, teacher, origin=setting.origin)
 

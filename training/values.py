@@ -73,6 +73,12 @@ def _switch(value: object) -> bool:
     return value
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError
+    return tuple(map(_text, value))
+
+
 def _two_numbers(value: object) -> tuple[float, float]:
     if not isinstance(value, (list, tuple)):
         raise TypeError
@@ -88,5 +94,6 @@ READERS: dict[Any, tuple[str, Callable]] = {
     float: ("a number", _number),
     bool: ("true or false", _switch),
     tuple[float, float]: ("a list of two numbers", _two_numbers),
+    tuple[str, ...]: ("a list of texts", _texts),
 }
 """What is said of a type, and what checks it."""

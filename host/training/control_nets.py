@@ -28,7 +28,7 @@ from ..patchers import weights_of
 from .data import Data
 from .network import UNET, attending
 from .origins import of_control
-from .runs import Request, RunStage, make_setting, training
+from .runs import Request, RunStage, make_setting, of_the_same_phases, training
 
 ADDITION = "lora_controlnet"
 """Key by which the stock loader knows a file of additions to a UNet's weights."""
@@ -57,7 +57,7 @@ def adapt_control_net(model: ModelPatcher, motion: LoadedMotion | None, control:
     """
     check_kind(control)
     with training():
-        setting = make_setting(model, motion, data, request)
+        setting = make_setting(model, motion, data, of_the_same_phases(request, motion))
         setting = replace(setting, origin=setting.origin.and_contents(ControlNet=of_control(control)))
         setting.model.control = attending(_network(model, whole_weights(control, model), setting.empty.device))
         stage = adaptation_stage(setting, (PREFIX,))

@@ -22,15 +22,16 @@ from ...training.config import TrainingConfig
 from ...training.data import sha256
 from ...training.draws import Source
 from ...training.fingerprint import digest, of_code, settings
-from ...training.options import TRAINED_ALONG, OptionError, Plan
+from ...training.options import TRAINED_ALONG, OptionError, Plan, RunOptions
 from ...training.origin import Origin
 from ...training.trainer import Stage
 from ..folders import EMBEDDED, motion_path
 from ..motion import LoadedMotion, load_motion
 from ..saving import write_motion
 from ..weights import WeightsError, load_checkpoint, load_control_net, read_lora
+from .bases import load_bases, named_bases
 from .control_nets import adapt_control_net, write_control_net
-from .runs import Request, checked, distil_motion_module, distil_spatial_lora, train_image_encoder
+from .runs import Request, checked, distil_motion_module, distil_spatial_lora, train_image_encoder, trained_by
 
 DEMO = "demo"
 CUTTING = ("training/cache.py", "training/clips.py", "training/data.py")
@@ -114,11 +115,12 @@ def train_plan(plan: Plan, loaded: Loaded, clips: CachedClips, run: Callable[[St
     if options.schedule not in SCHEDULES or SCHEDULES[options.schedule].original_steps is None:
         known = ", ".join(name for name, schedule in SCHEDULES.items() if schedule.original_steps is not None)
         raise OptionError(f"schedule is {options.schedule!r}; expected one with a distillation grid: {known}")
-    request, data = Request(plan.config, options.schedule, options.name), CachedData(clips)
+    request, data = Request(plan.config, options.schedule, options.name, _bases(options, loaded)), CachedData(clips)
     run_stage = checked(run, report)
     if options.stage == "image":
         distilled, _ = distil_spatial_lora(loaded.model, data, request, run_stage)
-        return lambda path: _write_lora(path, distilled)
+        facts = trained_by(plan.config.distillation).facts()
+        return lambda path: _write_lora(path, distilled, facts)
     try:
         lora = None if options.lora is None else read_lora(options.lora)
         control = None if options.control_net is None else load_control_net(options.control_net)
@@ -140,7 +142,8 @@ def train_plan(plan: Plan, loaded: Loaded, clips: CachedClips, run: Callable[[St
     trained, along, _ = distil_motion_module(loaded.model, motion, lora, data, request, run_stage)
     if plan.config.distillation.decoupled or along is None:
         return lambda path: _write_motion(path, trained)
-    return lambda path: [*_write_motion(path, trained), *_write_lora(Path(f"{path}{TRAINED_ALONG}"), along)]
+    facts = trained.trained.facts()
+    return lambda path: [*_write_motion(path, trained), *_write_lora(Path(f"{path}{TRAINED_ALONG}"), along, facts)]
 
 
 def _weights_file(path: Path) -> Path:
@@ -153,9 +156,21 @@ def _write_control_net(path: Path, control: ControlBase) -> list[Path]:
     return [file]
 
 
-def _write_lora(path: Path, lora: dict[str, Tensor]) -> list[Path]:
+def _bases(options: RunOptions, loaded: Loaded) -> tuple[ModelPatcher, ...]:
+    """Return the further base models of the run.
+
+    Raises:
+        OptionError: One of them cannot be used.
+    """
+    try:
+        return tuple(load_bases(loaded.model, named_bases(options.bases, Path)))
+    except ValueError as error:
+        raise OptionError(f"bases: {error}") from error
+
+
+def _write_lora(path: Path, lora: dict[str, Tensor], facts: dict[str, str]) -> list[Path]:
     with replacing(file := _weights_file(path)) as unfinished:
-        save_file(lora, unfinished)
+        save_file(lora, unfinished, {"format": "pt", **facts} if facts else None)
     return [file]
 
 

@@ -16,6 +16,7 @@ from comfy.model_patcher import ModelPatcher
 from ...training.checkpoints import history
 from ...training.config import PRESETS, TrainingConfig
 from ...training.loop import nothing_left, train
+from ...training.methods import with_method
 from ...training.stages import Setting
 from ...training.trainer import Report, Stage
 from .previews import preview
@@ -27,7 +28,8 @@ SMOOTHED = 50
 """Steps over which the shown loss is averaged."""
 
 
-def configure(stage: str, preset: str, steps: int, learning_rate: float, seed: int, num_frames: int) -> TrainingConfig:
+def configure(stage: str, preset: str, steps: int, learning_rate: float, seed: int, num_frames: int,
+              method: str = "paper") -> TrainingConfig:
     """Return a preset's settings for a stage, with what the user changed: steps or learning_rate 0 keep the preset's.
 
     Single frames are as many in a batch as those of the image stage. Where the device lacks bfloat16, a GPU takes
@@ -41,7 +43,7 @@ def configure(stage: str, preset: str, steps: int, learning_rate: float, seed: i
     loop = replace(config.loop, steps=steps, learning_rate=learning_rate or config.loop.learning_rate,
                    warmup=min(config.loop.warmup, steps // 2), precision=precision)
     batch = PRESETS[preset]["image"].batch if num_frames == 1 else config.batch
-    return replace(config, loop=loop, seed=seed, num_frames=num_frames, batch=batch)
+    return with_method(replace(config, loop=loop, seed=seed, num_frames=num_frames, batch=batch), method)
 
 
 def checkpoint_path(name: str) -> Path:

@@ -18,13 +18,18 @@ ENLARGED = 8
 
 
 def preview(stage: Stage, setting: Setting, model: ModelPatcher) -> Image.Image:
-    """Sample the first batch's first caption with the averaged weights, in four steps; a clip's frames side by side."""
-    examples = setting.source(0)
+    """Sample the first batch's first caption with the averaged weights, in four steps or as many as there are phases.
+
+    The frames of a clip are side by side, on the MODEL that was given first.
+    """
+    examples, how = setting.source(0), setting.config.distillation
+    if setting.bases is not None:
+        setting.bases.use(0)
     one = {name: condition[:1] for name, condition in examples.conditions.items()}
     averaged = network(setting.model, stage.average, one)
     with autocast(setting.config.loop, examples.latents.device):
         latents = sample(averaged, setting.diffusion, examples.latents[:1].shape, examples.context[:1],
-                         setting.config.distillation.original_steps, seed=setting.config.seed)
+                         how.original_steps, seed=setting.config.seed, phases=how.phases)
     frames = latents[0] if latents.ndim == 5 else latents
     frames = frames[torch.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).round().long()]
     latent_format = model.get_model_object("latent_format")

@@ -17,18 +17,21 @@ from torch import Tensor, nn
 
 from ...motion.image_encoder import ImageEncoder
 from ...motion.module import MotionModule
+from ...motion.trained import Trained
 from ...samplers.schedules import SCHEDULES
-from ...training.config import TrainingConfig
+from ...training.config import DistillationConfig, TrainingConfig
 from ...training.draws import Examples
 from ...training.fingerprint import of_tensors, settings
 from ...training.latents import LatentSource
 from ...training.lora import export, fill, inject, read
 from ...training.memory import estimate
+from ...training.methods import described, without_guidance
 from ...training.seeds import seeded
 from ...training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
 from ...training.trainer import DTYPES, Stage
 from ..motion import LoadedMotion
 from ..patchers import held, layers_in, positions_of
+from .bases import in_turn, with_bases
 from .data import Data
 from .network import diffusion, layer_names, trainable
 from .origins import with_parts
@@ -46,11 +49,22 @@ class Request:
     """A key of SCHEDULES whose entry has a distillation grid."""
     name: str
     """Of the result, and of the checkpoint, from which the run goes on if there is one."""
+    bases: tuple[ModelPatcher, ...] = ()
+    """Further MODELs for the motion stage, which trains each batch on one of them or on its own."""
 
     def distilling(self, init: str, decoupled: bool) -> Request:
         """Return the request with another way of the motion stage."""
-        distillation = replace(self.config.distillation, init=init, decoupled=decoupled)
-        return replace(self, config=replace(self.config, distillation=distillation))
+        return self._with(replace(self.config.distillation, init=init, decoupled=decoupled))
+
+    def with_phases(self, phases: int, guided: bool) -> Request:
+        """Return the request with so many phases, where it is not 0, and with a teacher that has guidance or has none.
+        """
+        how = self.config.distillation
+        how = replace(how, phases=phases) if phases else how
+        return self._with(how if guided else without_guidance(how))
+
+    def _with(self, how: DistillationConfig) -> Request:
+        return replace(self, config=replace(self.config, distillation=how))
 
 
 @contextmanager
@@ -102,7 +116,9 @@ def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[s
         raise ValueError(f"init '{how.init}' starts from a spatial LoRA, and none is connected. Connect the LoRA of "
                          "Distill Spatial LoRA, or choose init 'none'")
     with training():
-        names, setting, shape = layer_names(model), make_setting(model, motion, data, request), request.config.lora
+        names, shape = layer_names(model), request.config.lora
+        # Before there is a LoRA in it: the UNet's weights have their own names.
+        setting = with_bases_in(make_setting(model, motion, data, request), request)
         if lora is not None:
             setting = replace(setting, origin=setting.origin.and_contents(LoRA=of_tensors(lora)))
             weights, shape = read(lora, names)
@@ -131,7 +147,7 @@ def train_image_encoder(model: ModelPatcher, motion: LoadedMotion, with_motion: 
         The motion module with its encoder, and the loss of every step.
     """
     with training():
-        setting = make_setting(model, motion, data, request)
+        setting = make_setting(model, motion, data, of_the_same_phases(request, motion))
         setting = replace(setting, source=_with_reference(setting.source))
         if setting.model.encoder is None:
             setting.model.encoder = _new_encoder(motion, request.config.seed, setting.empty.device)
@@ -163,6 +179,28 @@ def _layers(weights: dict[str, Tensor]) -> list[str]:
 
 def _within(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key: weight for key, weight in weights.items() if key.startswith(prefix)}
+
+
+def of_the_same_phases(request: Request, motion: LoadedMotion | None) -> Request:
+    """Return the request of an adaptation with the phases of the few-step module that is adapted to.
+
+    Raises:
+        ValueError: The request has others.
+    """
+    how = request.config.distillation
+    if motion is None or motion.trained.phases == how.phases:
+        return request
+    if how.phases != 1:
+        raise ValueError(f"phases is {how.phases}, and {motion.name} was trained in {motion.trained.phases}. Leave "
+                         "phases out: an adapter is trained in those of its motion module")
+    return request.with_phases(motion.trained.phases, guided=True)
+
+
+def with_bases_in(setting: Setting, request: Request) -> Setting:
+    """Return the setting with the request's bases, and its origin with what they are."""
+    precision = DTYPES[setting.config.loop.precision]
+    return replace(setting, bases=in_turn(setting.model, request.bases, precision, setting.config.seed),
+                   origin=with_bases(setting.origin, request.bases))
 
 
 def make_setting(model: ModelPatcher, motion: LoadedMotion | None, data: Data, request: Request) -> Setting:
@@ -218,4 +256,12 @@ def _finished(motion: LoadedMotion, stage: Stage, request: Request) -> LoadedMot
         patcher.model.set_positions(positions_of(motion.patcher.model) or {})
     if weights := trained("encoder."):
         encoder = held(partial(ImageEncoder, motion.config.channels, **at), weights)
-    return LoadedMotion(request.name, request.schedule, request.schedule, motion.config, patcher, encoder)
+    # What is adapted stays what it was distilled as.
+    trained_as = trained_by(request.config.distillation) if stage.name == "motion" else motion.trained
+    return LoadedMotion(request.name, request.schedule, request.schedule, motion.config, patcher, encoder,
+                        sampling=trained_as.sampling, trained=trained_as)
+
+
+def trained_by(how: DistillationConfig) -> Trained:
+    """Return what a file says of a distillation."""
+    return Trained(how.phases, how.w_max > 0, described(how))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from animatelcm.host import advice
 from animatelcm.host.advice import Facts, Recipe, about_frames, about_masks, about_sampling, recipe_of
+from animatelcm.motion.trained import Trained
 from animatelcm.nodes.controls import MotionControl
 from animatelcm.nodes.image_to_video import ImageToVideo
 from animatelcm.nodes.motion import ApplyMotionModule
@@ -24,6 +25,8 @@ FAMILIES = {
     "AnimateLCM": "4 steps, cfg 1, sampler lcm, scheduler simple",
     "Lightning": "8 steps, cfg 1, sampler euler, scheduler simple",
     "AnimateDiff": "25 steps, cfg 7.5, any sampler",
+    "phased": Trained(8).sampling,
+    "unguided": Trained(4, guided=False).sampling,
 }
 
 
@@ -46,7 +49,7 @@ def apply(model, motion, place=NODE):
 
 
 def recipe(motion, family):
-    lightning = {"schedule": "AnimateDiff"} if family != "AnimateLCM" else {}
+    lightning = {"schedule": "AnimateDiff"} if family in ("Lightning", "AnimateDiff") else {}
     return recipe_of(replace(motion, sampling=FAMILIES[family], **lightning))
 
 
@@ -157,6 +160,10 @@ def test_noise_masks_that_may_be_too_few_are_said(model, motion, shown):
     ("Lightning", {"steps": 9, "sampler": "euler"}, ["made for 8 steps, the run has 9: more"]),
     ("Lightning", {"steps": 8, "sampler": "lcm"}, ["the sampler is lcm, but the module was made for euler"]),
     ("AnimateDiff", {"steps": 4, "cfg": 7.5}, ["made for 25 steps, the run has 4: so few"]),
+    ("phased", {"steps": 8, "sampler": "lcm"}, ["the sampler is lcm, but the module was made for euler"]),
+    ("phased", {"steps": 8, "sampler": "euler", "cfg": 4.0}, ["made for 1: more than 2 burns the colours. Set"]),
+    ("unguided", {"sampler": "euler"}, ["cfg is 1, but the module was made for 2 to 7, since its teacher had no guid"]),
+    ("unguided", {"sampler": "euler", "cfg": 9.0}, ["made for 2 to 7: more than 7 burns the colours. Set cfg to 2"]),
 ])
 def test_settings_that_a_file_was_not_made_for_are_said(motion, family, changes, said):
     lines = about_sampling(recipe(motion, family), replace(FITTING, **changes))
@@ -175,6 +182,9 @@ def test_settings_that_a_file_was_not_made_for_are_said(motion, family, changes,
     ("Lightning", replace(FITTING, steps=4, share=0.5, sampler="euler")),
     ("AnimateDiff", MANY),
     ("AnimateDiff", replace(MANY, steps=8, share=0.3)),
+    ("phased", replace(FITTING, steps=8, sampler="euler")),
+    ("phased", replace(FITTING, steps=8, sampler=None)),
+    *(("unguided", replace(FITTING, sampler="euler", cfg=cfg)) for cfg in (2.0, 7.0)),
     # A LoRA of the image model may be what makes few steps enough.
     ("AnimateDiff", replace(FITTING, patched=True)),
 ])

@@ -47,6 +47,7 @@ QUEUE, ANCHORED = Rolling(8), Rolling(8, anchors=4)
 ONE_PIECE = Rolling(64)
 """As many frames as the motion module knows: at equal noise."""
 VARIANTS = [Rolling(8, parts=2), Rolling(8, anchors=4, parts=2), Rolling(8, anchors=4, anchor_noise=0.0)]
+PHASED = replace(SCHEDULES[SCHEDULE], phases=4)
 both = pytest.mark.parametrize("settings", [QUEUE, ANCHORED], ids=["queue", "anchors"])
 
 
@@ -377,3 +378,13 @@ def test_an_interrupt_between_two_calls(moving):
     with pytest.raises(InterruptProcessingException):
         roll(interrupted)
     assert len(calls) == 1
+
+
+def test_a_module_that_was_trained_in_phases_gets_no_fresh_noise(model, motion):
+    """Where the sampler follows what the file says; the noise of frames that enter later is still their own."""
+    moving = apply_motion(model, motion, 1.0, PHASED)
+    still = roll(moving, sampler=RollingSampler(Rolling(8, gamma=0.0)))
+    assert torch.equal(roll(moving, sampler=RollingSampler(QUEUE, auto=True)), still)
+    assert not torch.equal(roll(moving), still)
+    others = apply_motion(model, motion, 1.0, SCHEDULES[SCHEDULE])
+    assert torch.equal(roll(others, sampler=RollingSampler(QUEUE, auto=True)), roll(others))

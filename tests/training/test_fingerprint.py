@@ -62,7 +62,7 @@ def test_files_that_come_or_go_count_and_one_that_is_missing_is_no_silence(tmp_p
 
 
 APART = {"__init__", "cache", "checkpoints", "clips", "config", "data", "decisions", "fingerprint", "finite", "memory",
-         "options", "origin", "sampling", "values"}
+         "methods", "options", "origin", "sampling", "values"}
 """Modules of the training that a checkpoint's version of the method leaves out: those that read the data, whose content
 and code count by themselves; settings, which count by their values; and what changes no weight."""
 
@@ -73,7 +73,7 @@ def test_every_module_of_the_training_is_part_of_the_method_or_said_not_to_be():
     assert of_code(*METHOD)
 
 
-READS = {"motion/files.py"}
+READS = {"motion/files.py", "motion/trained.py"}
 """What the method's code takes from the rooms of the networks that decides no weight: weights count by themselves."""
 
 

@@ -113,3 +113,22 @@ def test_without_an_alpha_the_product_counts_as_it_is():
     _, tensors, weights = trained()
     found, shape = lora.read({key: tensor for key, tensor in tensors.items() if not key.endswith("alpha")}, toys.NAMES)
     assert (shape.rank, shape.alpha) == (toys.LORA.rank, float(toys.LORA.rank)) and found.keys() == weights.keys()
+
+
+@pytest.mark.parametrize("name", [
+    "base_model.model.{}.lora_{AB}.weight", "base_model.model.{}.lora_{AB}.default.weight", "unet.{}.lora_{AB}.weight",
+    "unet.{}.lora.{down}.weight", "unet.base_model.model.{}.lora_{AB}.weight"])
+def test_the_keys_of_other_programs_give_the_same_weights(name):
+    """Those of PEFT, in which phased LoRAs are trained, and diffusers'. They have no alpha: it is the rank."""
+    _, tensors, weights = trained()
+    theirs = {}
+    for key, tensor in tensors.items():
+        layer, _, part = key.partition(".")
+        if part != "alpha":
+            down = part.removeprefix("lora_").removesuffix(".weight")
+            dotted = next(own for own in toys.NAMES.values() if "lora_unet_" + own.replace(".", "_") == layer)
+            theirs[name.format(dotted, AB={"down": "A", "up": "B"}[down], down=down)] = tensor
+    found, shape = lora.read(theirs, toys.NAMES)
+    assert shape.alpha == shape.rank and found.keys() == weights.keys()
+    assert all(torch.equal(found[key], weight) for key, weight in weights.items())
+    assert lora.kohyas_key("lora_unet_conv.alpha") == "lora_unet_conv.alpha"

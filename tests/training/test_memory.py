@@ -7,7 +7,7 @@ import torch
 from animatelcm.tests.training import toys
 from animatelcm.training.config import LoopConfig
 from animatelcm.training.draws import Examples
-from animatelcm.training.memory import GIB, Estimate, activations, estimate
+from animatelcm.training.memory import GIB, Estimate, _Peak, activations, estimate
 from animatelcm.training.stages import motion_stage
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -86,6 +86,34 @@ def test_the_parts_of_a_stage_add_up():
     assert (found.gradients, found.optimiser) == (motion, 2 * motion)
     assert found.copies == motion + lora + motion, "target's, and teacher's, which has no LoRA"
     assert found.activations > 0
+
+
+class Wide(nn.Module):
+    """A motion module that keeps much more than the latents take."""
+
+    def __init__(self):
+        super().__init__()
+        self.motion = nn.Sequential(nn.Linear(16, 512), *(layer for _ in range(6) for layer in (
+            nn.Tanh(), nn.Linear(512, 512))), nn.Tanh(), nn.Linear(512, 16))
+
+    def forward(self, z, timesteps, context):
+        return self.motion(z)
+
+
+@pytest.mark.parametrize("terms", [{}, {"phases": 4, "target": "student", "own_samples": 1.0, "motion_weight": 1.0,
+                                        "empty_captions": 0.5, "w_min": 0.0, "w_max": 0.0}])
+def test_a_whole_loss_holds_no_more_than_was_estimated_whatever_its_terms(terms):
+    """Passes without a gradient, of which own samples have more, need less than the student's; terms are latents."""
+    setting = toys.setting("motion", lora=False, init="none", **terms)
+    clips = Examples(torch.randn(1, 8, 32, 16, 16), torch.randn(1, 2, 3))
+    setting = replace(setting, model=Wide(), source=lambda number: clips)
+    stage = motion_stage(setting)
+    found = estimate(stage, setting.model, clips, CONFIG)
+    held = [*setting.model.parameters(), *stage.average.values(), *stage.teacher.values(), clips.latents, clips.context]
+    with _Peak(held) as peak:
+        stage.loss(0).backward()
+    assert 0.8 * peak.most < found.activations + found.gradients
+    assert peak.most < 1.1 * (found.activations + found.gradients)
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers():

@@ -2,9 +2,9 @@
 
     python dev.py training-memory [STAGE ...]
 
-Every stage of the paper trains on small clips with seeded random weights, as its node would on this machine, in a
-process of its own; up to 16 GiB have to be free. The last line is one JSON object: for each stage the peak that was
-measured and the estimate, in GiB, and the estimate over the peak.
+Every stage of the paper, and those in phases, trains on small clips with seeded random weights, as its node would on
+this machine, in a process of its own; up to 16 GiB have to be free. The last line is one JSON object: for each stage
+the peak that was measured and the estimate, in GiB, and the estimate over the peak.
 """
 
 from __future__ import annotations
@@ -37,15 +37,21 @@ class Size:
     """Pixels of height and width."""
 
 
-SIZES = {"image": Size(1, 256), "motion": Size(8, 64), "adapt": Size(8, 64)}
+SIZES = {"image": Size(1, 256), "motion": Size(8, 64), "adapt": Size(8, 64),
+         "phased-image": Size(1, 256), "phased-motion": Size(8, 64)}
+PHASED = "phased-"
+"""What the names of the stages begin with that are distilled in phases, on clips with all terms for motion."""
 
 
 def training_config(stage: str):
     """Return the settings that the stage's node has for one GPU of 24 GB, but for steps and size."""
     from ...host.training.node_run import configure
 
-    size = SIZES[stage]
-    config = configure(stage, "sd15-24gb", STEPS, 0.0, seed=0, num_frames=size.frames)
+    size, method = SIZES[stage], "phased + motion" if stage.startswith(PHASED) else "paper"
+    config = configure(stage.removeprefix(PHASED), "sd15-24gb", STEPS, 0.0, 0, size.frames, method)
+    if config.distillation.own_samples:
+        # In every batch: what is measured is the most that a batch needs.
+        config = replace(config, distillation=replace(config.distillation, own_samples=1.0))
     return replace(config, width=size.side, height=size.side, loop=replace(config.loop, accumulation=ACCUMULATION))
 
 
