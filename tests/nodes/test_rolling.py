@@ -56,8 +56,9 @@ def sample(model, sampler=None, num_frames=24, steps=4, positive=None, sigmas=No
 
 
 def test_the_sampler_has_what_its_node_was_given(messages):
-    assert RollingSampler.execute(16, 4, 0.25).result[0] == Made(Rolling(16, 4, 0.25))
-    assert messages == ["windows of 16 frames, 4 of them finished", "for 1, 2, 3, 4, 6, 12 steps",
+    assert RollingSampler.execute(16, 4, 0.25).result[0] == Made(Rolling(16, 4, 0.25), auto=True)
+    assert RollingSampler.execute(16, 4, 0.25, auto=False).result[0] == Made(Rolling(16, 4, 0.25))
+    assert messages[:3] == ["windows of 16 frames, 4 of them finished", "for 1, 2, 3, 4, 6, 12 steps",
                         "takes 1.33 times as long as one piece would"]
 
 
@@ -69,7 +70,7 @@ def test_every_part_of_the_queue_takes_its_time():
 
 def test_the_defaults_are_what_the_modules_were_trained_with():
     defaults = {socket.id: socket.default for socket in RollingSampler.define_schema().inputs}
-    assert defaults == {"window": 16, "anchors": 0, "stochasticity": 1.0}
+    assert defaults == {"window": 16, "anchors": 0, "stochasticity": 1.0, "auto": True}
 
 
 @pytest.mark.parametrize("format", ["mp4", "webm"])

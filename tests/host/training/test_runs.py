@@ -77,7 +77,10 @@ def test_the_model_is_bit_identical_after_training_and_samples_as_before(model, 
 def test_every_stage_changes_what_it_trains(model, motion):
     lora, losses = trained_lora(model)
     assert len(losses) == 2
-    assert all(tensor.abs().sum() > 0 for key, tensor in lora.items() if "lora_up" in key)
+    unchanged = {key for key, tensor in lora.items() if "lora_up" in key and tensor.abs().sum() == 0}
+    # The middle has one token here, which attends to itself whatever its query and key are.
+    assert unchanged <= {f"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_{part}.lora_up.weight"
+                         for part in "qk"}
     trained, same, _ = distil_motion_module(model, motion, lora, data(), request("motion"))
     assert same is lora
     old, new = motion.patcher.model.state_dict(), trained.patcher.model.state_dict()
