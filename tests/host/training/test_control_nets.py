@@ -118,7 +118,9 @@ def test_no_teacher_is_in_memory(model, motion):
     assert stage.teacher == {}
     assert seen["alive"] == {UNetModel: 1, ControlNet: 1, Trainable: 1}
     assert stage.average.keys() == stage.parameters.keys() == {PREFIX + key for key in given.control_model.state_dict()}
-    assert all(p.grad.abs().sum() > 0 for p in stage.parameters.values())
+    # The middle has one token here, which attends to itself whatever its query and key are.
+    alone = [f"middle_block.1.transformer_blocks.0.attn1.to_{part}.weight" for part in "qk"]
+    assert all(p.grad.abs().sum() > 0 for name, p in stage.parameters.items() if not name.endswith(tuple(alone)))
 
 
 def test_gradient_checkpointing_changes_no_gradient_and_keeps_less(model, motion):
