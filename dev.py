@@ -15,6 +15,7 @@
     python dev.py first-graph                          take the pictures of docs/first-graph.md
     python dev.py locales                              what the translations of the nodes' texts and pages lack
     python dev.py obedience                            how well the demo model follows its prompts
+    python dev.py demo-pictures                        what the demo model makes of some prompts, beside the world
     python dev.py paper-table                          the paper's table in miniature, on the demo model
     python dev.py long-video-table                     Long Video and the Rolling Sampler, on the demo model
     python dev.py recording-memory                     the memory of Record Video at different lengths
@@ -62,6 +63,7 @@ MODULES = {
     "gallery": ("run", "tools.workflows.gallery"),
     "locales": ("run", "tools.workflows.locales"),
     "obedience": ("run", "tools.demo.obedience"),
+    "demo-pictures": ("run", "tools.demo.pictures"),
     "paper-table": ("test", "tools.evaluation.paper_table"),
     "long-video-table": ("test", "tools.evaluation.long_video.table"),
     "recording-memory": ("run", "tools.workflows.recording_memory"),
