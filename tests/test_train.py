@@ -40,7 +40,8 @@ def test_a_table_that_is_none_stays_for_the_plan_to_name(train):
 def test_every_argument_is_one_that_a_plan_knows(train):
     from animatelcm.training.options import plan
 
-    words = {"stage": "adapt", "preset": "tiny", "data": "clips", "lora": "lora.safetensors"}
+    words = {"stage": "adapt", "preset": "tiny", "data": "clips", "lora": "lora.safetensors",
+             "method": "paper"}
     names = {name: words.get(name, "some") for name in train.ARGUMENTS}
     numbers = dict.fromkeys(train.NUMBERS, 8)
     arguments = [part for name, value in (names | numbers).items()

@@ -161,7 +161,7 @@ def test_sgm_uniform_stays_on_the_grid(model):
 
 @pytest.mark.parametrize("node, inputs", [
     (Scheduler, ["model", "steps", "denoise"]),
-    (Sampler, ["stochasticity", "stochasticity_curve", "stochasticity_values"]),
+    (Sampler, ["stochasticity", "stochasticity_curve", "stochasticity_values", "auto"]),
 ])
 def test_sockets_are_as_documented(node, inputs):
     schema = node.define_schema()

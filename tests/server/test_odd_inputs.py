@@ -11,12 +11,12 @@ import av
 import numpy as np
 import pytest
 from animatelcm.client.api import ComfyClient, RunError, saved_files
-from animatelcm.tests.support import image_to_video_file
+from animatelcm.demo.files import I2V_MOTION
 from animatelcm.tools.hosts.server import Server
 from PIL import Image
 
-MOTION, FRAMES = "animatediff_models", 5
-"""The folder of motion files, and the frames of a video."""
+FRAMES = 5
+"""Of a video."""
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def sampling(latent: list, model: list, denoise: float) -> dict[str, Any]:
 def animated(picture: str, width: int, height: int) -> dict[str, Any]:
     return sampling(["animated", 1], ["animated", 0], 1.0) | {
         "picture": node("LoadImage", image=picture),
-        "module": node("AnimateLCM_LoadMotionModule", motion_file="odd.safetensors"),
+        "module": node("AnimateLCM_LoadMotionModule", motion_file=I2V_MOTION.rpartition("/")[2]),
         "animated": node("AnimateLCM_ImageToVideo", model=["demo", 0], motion_module=["module", 0], vae=["demo", 2],
                          reference_image=["picture", 0], width=width, height=height, num_frames=FRAMES,
                          motion_scale=0.8, motion_strength=1.0, schedule="auto",
@@ -65,10 +65,7 @@ def frames(client: ComfyClient, prompt: dict[str, Any]) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def folder(server: Server) -> Path:
-    """The server's folder of inputs, with a random motion file for images beside it."""
-    models = server.log.parent / "models" / MOTION
-    models.mkdir(exist_ok=True)
-    image_to_video_file(models).rename(models / "odd.safetensors")
+    """The server's folder of inputs."""
     return server.log.parent / "input"
 
 

@@ -30,7 +30,7 @@ from ..hosts.hosts import version_of
 from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
 from . import full_size
 from .contact_sheet import sheet_of
-from .thumbnails import before_and_after, read_frames, save_thumbnail
+from .thumbnails import QUALITY, before_and_after, read_frames, save_thumbnail
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "example_workflows"
@@ -101,7 +101,7 @@ class Gallery:
         save_thumbnail(frames, EXAMPLES / f"{name}.jpg")
         if name not in SAME_GRAPH:
             SHEETS.mkdir(parents=True, exist_ok=True)
-            sheet_of(frames).save(SHEETS / f"{name}.png", optimize=True)
+            sheet_of(frames).save(SHEETS / f"{name}.webp", quality=QUALITY, method=6)
 
     def attempt(self, name: str) -> float | str:
         """Run an example and keep its pictures; return the seconds that it took, or what went wrong."""
