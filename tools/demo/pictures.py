@@ -2,9 +2,9 @@
 
     python dev.py demo-pictures [--folder FOLDER] [--seed N]
 
-Writes `demo-model.webp`, a sheet with a row for each prompt: frames of the world, of 25 guided steps and of 4 steps;
-and `demo.webp`, in which the clips of 4 steps play. The prompts are those of the first scenes of the seed: none is
-chosen.
+Writes `demo-model.webp`, a sheet with a row for each of the first scenes of the seed, of which none is chosen: frames
+of the world, of 25 guided steps and of 4 steps. In `demo.webp` the clips of 4 steps play for the prompts that a
+training shows.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ...demo.captions import caption
 from ...demo.scenes import random_scene, render
 from .sampler import DISTILLED, FEW_STEP_SETTINGS, DemoSampler, Settings
+from .sheets import PROMPTS as SHOWN_IN_TRAINING
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PROMPTS = 12
@@ -29,8 +30,8 @@ SHOWN = (0, 5, 10, 15)
 """Frames of a clip on the sheet."""
 GAP = 8
 """White pixels between the clips of a row."""
-PLAYING, ACROSS = 8, 4
-"""Clips that play, and how many of them beside one another."""
+ACROSS = 4
+"""Clips that play beside one another."""
 MILLISECONDS = 125
 QUALITY = 75
 
@@ -70,7 +71,7 @@ def main() -> None:
         print(prompt, flush=True)
     chosen.folder.mkdir(parents=True, exist_ok=True)
     sheet(rows).save(chosen.folder / "demo-model.webp", quality=QUALITY, method=6)
-    first, *others = playing([clip for *_, clip in rows[:PLAYING]])
+    first, *others = playing([few(prompt, chosen.seed, FEW_STEP_SETTINGS) for prompt in tqdm(SHOWN_IN_TRAINING)])
     first.save(chosen.folder / "demo.webp", save_all=True, append_images=others, duration=MILLISECONDS, loop=0,
                quality=QUALITY, method=6)
 
