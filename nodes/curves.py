@@ -33,7 +33,7 @@ class FrameValues(io.ComfyNode):
             node_id="AnimateLCM_FrameValues",
             display_name="Frame Values",
             category="AnimateLCM",
-            description="Brings a list of numbers or a drawn curve into the range that another node shall have.",
+            description="Brings a list of numbers or a drawn curve into the range that another node needs.",
             search_aliases=["float list", "audio envelope", "amplitude", "audio reactive", "curve", "remap", "animate"],
             is_input_list=True,
             inputs=[

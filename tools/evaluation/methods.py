@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ...demo.files import FEW_STEP_LAYOUT, I2V_MOTION, LAYOUT, MODELS, PASTEL
 from ..demo.sampler import DISTILLED, FEW_STEP_SETTINGS, Parts, Settings
@@ -56,6 +57,18 @@ def teacher() -> Method:
 def ours(parts: Parts = DISTILLED) -> Method:
     """Return AnimateLCM with the demo model's distilled files, or others."""
     return Method(OURS, FEW_STEP_SETTINGS.sampler, FEW_STEP_SETTINGS.scheduler, parts=parts)
+
+
+def ours_of(motion: Path | None, lora: Path | None) -> Parts:
+    """Return the demo model's distilled files, or those that a command names in their place.
+
+    Raises:
+        SystemExit: A file is not there.
+    """
+    parts = Parts(motion or DISTILLED.motion, (lora,) if lora else DISTILLED.loras)
+    if missing := ours(parts).missing:
+        raise SystemExit(f"there is no {' nor '.join(missing)}; python dev.py train-demo makes the demo model's")
+    return parts
 
 
 def compared(parts: Parts, words: str = "specific") -> dict[str, Method]:

@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 
 from ...storage.atomic import write_text
-from ..demo.sampler import DISTILLED, Parts
-from .methods import SEEDS, compared, ours
+from ..demo.sampler import DISTILLED
+from .methods import SEEDS, compared, ours_of
 from .page import PAGE
 from .report import plain
 from .runner import ROOT, Runner
@@ -40,9 +40,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     chosen = _arguments()
-    parts = Parts(chosen.motion or DISTILLED.motion, (chosen.lora,) if chosen.lora else DISTILLED.loras)
-    if missing := ours(parts).missing:
-        raise SystemExit(f"there is no {' nor '.join(missing)}; python dev.py train-demo makes the demo model's")
+    parts = ours_of(chosen.motion, chosen.lora)
     scope = Scope(Runner(chosen.folder), parts, chosen.seeds, chosen.prompts, chosen.search_prompts, chosen.methods,
                 chosen.ablation_steps, chosen.timings, chosen.docs)
     made = {name: section(scope) for name, section in SECTIONS.items() if name in chosen.sections}

@@ -93,8 +93,6 @@ def main() -> None:
     options = parser.parse_args()
     stop_on_signals()
     browser_path = find_browser()
-    if browser_path is None:
-        sys.exit("error: no Chromium found. Install one (Debian, Ubuntu: apt install chromium) or name it in CHROMIUM")
     host_path = Path(os.environ["COMFYUI_PATH"]).resolve()
     host = Host(host_path, Path(sys.executable), version_of(host_path))
     with (tempfile.TemporaryDirectory() as folder,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,12 @@ def prompt_of(page: Page) -> dict[str, Any]:
     return page.evaluate("async () => (await window.app.graphToPrompt()).output")
 
 
-def find_browser() -> str | None:
-    """Return the path of an installed Chromium, or None."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+def find_browser() -> str:
+    """Return the path of an installed Chromium; without one a command ends here, and says what to do."""
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        sys.exit("error: no Chromium found. Install one (Debian, Ubuntu: apt install chromium) or name it in CHROMIUM")
+    return found
 
 
 def open_workflow(page: Page, client: ComfyClient, path: Path) -> None:

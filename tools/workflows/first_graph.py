@@ -178,8 +178,6 @@ def main() -> None:
     options = parser.parse_args()
     stop_on_signals()
     browser_path = find_browser()
-    if browser_path is None:
-        sys.exit("error: no Chromium found. Install one (Debian, Ubuntu: apt install chromium) or name it in CHROMIUM")
     path = Path(os.environ["COMFYUI_PATH"]).resolve()
     host = Host(path, Path(sys.executable), version_of(path))
     options.output.mkdir(parents=True, exist_ok=True)

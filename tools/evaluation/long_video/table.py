@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ....storage.atomic import write_text
-from ...demo.sampler import DISTILLED, Parts
 from ..intervals import Estimate, jackknife
 from ..measure import noise_seed, scenes
-from ..methods import SEEDS, ours
+from ..methods import SEEDS, ours_of
 from ..runner import ROOT
 from . import page, pictures
 from .columns import COLUMNS, legend
@@ -98,9 +97,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     chosen = _arguments()
-    parts = Parts(chosen.motion or DISTILLED.motion, (chosen.lora,) if chosen.lora else DISTILLED.loras)
-    if missing := ours(parts).missing:
-        raise SystemExit(f"there is no {' nor '.join(missing)}; python dev.py train-demo makes the demo model's")
+    parts = ours_of(chosen.motion, chosen.lora)
     run, ways = LongRunner(chosen.folder, parts), [WAYS[name] for name in chosen.ways]
     # Seed by seed, so that a run that is cut short has something of every way.
     runs: dict[str, list[list[Video]]] = {way.name: [] for way in ways}
