@@ -13,6 +13,7 @@
     python dev.py full-size                            the example workflow with random weights of the real size
     python dev.py gallery [NAME ...]                   run every example workflow, and keep a picture of each
     python dev.py first-graph                          take the pictures of docs/first-graph.md
+    python dev.py help-pictures [NODE ...]             take the pictures of the help pages
     python dev.py locales                              what the translations of the nodes' texts and pages lack
     python dev.py obedience                            how well the demo model follows its prompts
     python dev.py demo-pictures                        what the demo model makes of some prompts, beside the world
@@ -59,6 +60,7 @@ MODULES = {
     "parity": ("test", "tools.benchmarks.parity"),
     "parity-image-to-video": ("test", "tools.benchmarks.parity_image_to_video"),
     "first-graph": ("browser", "tools.workflows.first_graph"),
+    "help-pictures": ("browser", "tools.workflows.help_pictures"),
     "full-size": ("run", "tools.workflows.full_size"),
     "gallery": ("run", "tools.workflows.gallery"),
     "locales": ("run", "tools.workflows.locales"),

@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from PIL import Image
@@ -49,7 +50,23 @@ STAGES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "20 Train Motion Module Demo": (OLD_MODULE, {}),
 }
 """What `TRAINED` is to sample with before and after each workflow that trains, as changes of its inputs."""
+CLIPS = (".mp4", ".webm", ".webp")
 Frames = list[Image.Image]
+
+
+def frames_of_run(client: ComfyClient, prompt: dict, show: Callable[[Progress], None],
+                  suffixes: Collection[str] = CLIPS) -> Frames:
+    """Run a prompt; return the frames of the last file that it saves with one of the suffixes, none where it does not.
+
+    Raises:
+        RunError: The run failed.
+    """
+    files = [entry for entry in saved_files(client.run(prompt, on_progress=show))
+             if Path(entry["filename"]).suffix in suffixes]
+    if not files:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        return read_frames(client.download(files[-1], Path(folder) / files[-1]["filename"]))
 
 
 class Gallery:
@@ -76,14 +93,10 @@ class Gallery:
         def show(progress: Progress) -> None:
             self._bar.set_postfix_str(f"{progress.node_type} {progress.step}/{progress.steps}")
 
-        clips = [entry for entry in saved_files(self._client.run(prompt, on_progress=show))
-                 if Path(entry["filename"]).suffix in (".mp4", ".webm", ".webp")]
-        if not clips:
-            if name not in STAGES:
-                raise RunError("the workflow saved no clip")
-            return []
-        with tempfile.TemporaryDirectory() as folder:
-            return read_frames(self._client.download(clips[-1], Path(folder) / clips[-1]["filename"]))
+        frames = frames_of_run(self._client, prompt, show)
+        if not frames and name not in STAGES:
+            raise RunError("the workflow saved no clip")
+        return frames
 
     def keep(self, name: str) -> None:
         """Write the thumbnail of an example that has run, and its contact sheet where the clip is its own.
