@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -134,6 +134,12 @@ def apply_motion(model: ModelPatcher, motion: LoadedMotion, strength: float, sch
         applied.add_object_patch("model_sampling", model_sampling_for(model, schedule))
     _hook(applied)
     return applied
+
+
+def in_phases_of(motion: LoadedMotion, schedule: Schedule) -> Schedule:
+    """Return the schedule with the phases that a module was trained in; one without a distillation grid has none."""
+    phases = motion.trained.phases
+    return schedule if phases == 1 or schedule.original_steps is None else replace(schedule, phases=phases)
 
 
 def applied_to(model: ModelPatcher) -> tuple[Applied, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
@@ -37,6 +36,8 @@ def schedule_input(advanced: bool = False) -> io.Combo.Input:
 
 def chosen_schedule(motion_module: LoadedMotion, schedule: str) -> tuple[Schedule | None, str]:
     """Return the schedule that the socket stands for, None for the model's own, and lines for the node to show."""
+    from ..host.motion import in_phases_of
+
     name = motion_module.schedule if schedule == AUTO else schedule
     if name != KEEP and name not in SCHEDULES:
         raise ValueError(f"{motion_module.name} asks in its metadata for the noise schedule '{short(name)}', which "
@@ -49,10 +50,7 @@ def chosen_schedule(motion_module: LoadedMotion, schedule: str) -> tuple[Schedul
     message += f"{motion_module.family}, up to {motion_module.config.max_frames} frames.\nschedule: {name}."
     if name == KEEP:
         return None, message
-    chosen = SCHEDULES[name]
-    # Not where nothing is distilled: then there is no grid with phases.
-    phases = motion_module.trained.phases if chosen.original_steps is not None else 1
-    return (chosen if phases == 1 else replace(chosen, phases=phases)), message
+    return in_phases_of(motion_module, SCHEDULES[name]), message
 
 
 def applied_without_image(node: type[io.ComfyNode], model: io.Model.Type, motion_module: LoadedMotion,

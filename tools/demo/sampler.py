@@ -78,13 +78,14 @@ class DemoSampler:
             self.control = comfy.controlnet.load_controlnet(str(parts.control_net), model)
 
     def __call__(self, prompt: str, seed: int, settings: Settings, hints: Tensor | None = None,
-                 reference: Tensor | None = None) -> Tensor:
+                 reference: Tensor | None = None, negative: str = "") -> Tensor:
         """Return the clip, (f, 3, h, w), values 0 to 1.
 
         Args:
             hints: What the ControlNet follows, (f, 3, h, w), values 0 to 1.
             reference: The image that the clip begins with, (3, h, w), values 0 to 1; needs a motion file with an image
                 encoder.
+            negative: The negative prompt.
         """
         import comfy.sample
 
@@ -92,18 +93,18 @@ class DemoSampler:
         latent = torch.zeros(settings.frames, 4, side, side)
         with torch.inference_mode():
             model = self.model if reference is None else self._moving(reference)
-            positive, negative = (self._controlled(self._encode(text), hints) for text in (prompt, ""))
+            wanted, unwanted = (self._controlled(self._encode(text), hints) for text in (prompt, negative))
             samples = comfy.sample.sample(
                 model, comfy.sample.prepare_noise(latent, seed), settings.steps, settings.cfg, settings.sampler,
-                settings.scheduler, positive, negative, latent, seed=seed, disable_pbar=True)
+                settings.scheduler, wanted, unwanted, latent, seed=seed, disable_pbar=True)
             return self.vae.decode(samples).permute(0, 3, 1, 2)
 
     def _moving(self, reference: Tensor | None) -> ModelPatcher:
         from ...host.image_to_video import apply_image_to_video
-        from ...host.motion import apply_motion
+        from ...host.motion import apply_motion, in_phases_of
         from ...samplers.schedules import SCHEDULES
 
-        schedule = SCHEDULES[self.motion.schedule]
+        schedule = in_phases_of(self.motion, SCHEDULES[self.motion.schedule])
         if reference is None:
             return apply_motion(self.plain, self.motion, 1.0, schedule)
         latents = self.vae.encode(reference.movedim(0, -1).unsqueeze(0))

@@ -7,43 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
 
-from ...demo.files import LORA, MODELS, WEIGHTS
-from ...storage.atomic import replacing
-from ...training.config import INITS, TrainingConfig
-from ...training.trainer import Stage
-from ..demo.denoising import run_loop
-from ..demo.distil import SCHEDULE, WorldData, settings, world_data, write_motion_half
+from ...demo.files import LORA, MODELS
+from ...training.config import INITS
+from ..demo.distil import SCHEDULE, settings, write_motion_half
 from ..demo.sampler import Parts
-from ..demo.stages import Workspace
 from .methods import Method, ours
+from .trainings import SEED, data, run_in, write_lora
 
 if TYPE_CHECKING:
-    from ...host.training.runs import Request, RunStage
+    from ...host.training.runs import Request
 
 CODE = "tools/evaluation/ablations.py"
 """Where it is said how the ablations are trained, beside the rooms that do it."""
-SEED = 0
 DIRECT_RATE = 1e-3
 """Learning rate where LoRA and motion module are trained at once: between those of the two stages, 2e-3 and 5e-4."""
 WARMUP = 10
 """Steps, fewer than those to the first mark."""
-IMAGES, CLIPS = 6_400, 640
-"""Entries of the caches that they learn from, more than 400 steps draw."""
-
-
-class Embedded(Workspace):
-    """What trainings work on that begin with the embedded model: only caches and checkpoints go into its folder."""
-
-    @property
-    def weights(self) -> Path:
-        return WEIGHTS
-
-    @property
-    def models(self) -> Path:
-        return MODELS
 
 
 @dataclass(frozen=True)
@@ -60,11 +41,6 @@ class Variant:
 def recipes() -> str:
     """Return what the demo's own training says of the two stages."""
     return repr([settings(stage, WARMUP + 1, SEED) for stage in ("lora", "t2v")])
-
-
-def data(folder: Path) -> WorldData:
-    """Return what the ablations learn from."""
-    return world_data(Embedded(folder, SEED, IMAGES, CLIPS))
 
 
 def decoupling(folder: Path, steps: int) -> list[Method]:
@@ -112,9 +88,9 @@ def motion_modules(variant: Variant, marks: tuple[int, ...], folder: Path, lora:
             given = None if lora is None else {key: tensor.float() for key, tensor in load_file(lora).items()}
             teacher = load_motion(motion_path(EMBEDDED))
             motion, trained, _ = distil_motion_module(
-                load_demo_model()[0], teacher, given, data(folder), request, _run(name, folder))
+                load_demo_model()[0], teacher, given, data(folder), request, run_in(folder, name))
             if lora is None and trained is not None:
-                _write(trained, own)
+                write_lora(trained, own)
             write_motion_half(motion, path)
         yield mark, Parts(path, (own,))
 
@@ -126,14 +102,9 @@ def _spatial_lora(folder: Path, steps: int) -> Path:
     path = folder / f"decoupled-{steps}-lora.safetensors"
     if not path.is_file():
         request = _request("lora", path.stem, steps)
-        lora, _ = distil_spatial_lora(load_demo_model()[0], data(folder), request, _run(path.stem, folder))
-        _write(lora, path)
+        lora, _ = distil_spatial_lora(load_demo_model()[0], data(folder), request, run_in(folder, path.stem))
+        write_lora(lora, path)
     return path
-
-
-def _write(lora: dict[str, Tensor], path: Path) -> None:
-    with replacing(path) as unfinished:
-        save_file(lora, unfinished)
 
 
 def _method(name: str, parts: Parts) -> Method:
@@ -148,13 +119,3 @@ def _request(stage: str, name: str, steps: int, rate: float | None = None) -> Re
     loop = replace(config.loop, rate="constant", warmup=WARMUP, save_every=25,
                    learning_rate=rate or config.loop.learning_rate)
     return Request(replace(config, loop=loop), SCHEDULE, name)
-
-
-def _run(name: str, folder: Path) -> RunStage:
-    """Return what runs the loop, with its checkpoint in the folder."""
-    from ...host.training.runs import checked
-
-    def run(stage: Stage, config: TrainingConfig) -> list[float]:
-        return run_loop(name, stage, config.loop, folder)
-
-    return checked(run, report=lambda line: None)

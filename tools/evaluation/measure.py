@@ -16,6 +16,7 @@ from ...demo.captions import caption, loose_caption, read
 from ...demo.scenes import Scene, pose_of, random_scene, render
 from ..demo.explained import see
 from ..demo.obedience import ASKED, obeyed
+from .burn import burned
 from .features import clip_features
 from .frechet import FeatureStatistics, statistics_of
 from .motion import path_per_frame, unexplained_change
@@ -48,6 +49,8 @@ class Measured:
     is shown the scene can know where that is."""
     start: float
     """The same in the first frame."""
+    burned: float
+    """Share of values at the ends of what a pixel can hold."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Figures:
     motion: float
     layout: float
     start: float
+    burned: float
+    """Less that of the world's clips of the same scenes through the codec."""
 
     @property
     def accuracy(self) -> float:
@@ -119,7 +124,7 @@ def measure_clip(clip: Tensor, scene: Scene, prompt: str) -> Measured:
         features=clip_features(clip).tolist(), obeyed=obeyed(seen, read(prompt)), explained=seen.explained,
         texture=texture_energy(clip, seen.masks), change=unexplained_change(clip),
         motion=path_per_frame(seen.centres) / wanted if wanted else None,
-        layout=covered.mean().item(), start=covered[0].item())
+        layout=covered.mean().item(), start=covered[0].item(), burned=burned(clip))
 
 
 def covering(masks: Tensor, wanted: Tensor) -> Tensor:
@@ -156,7 +161,8 @@ def sum_up(runs: Sequence[Run], compared: FeatureStatistics) -> Figures:
     over = {name: _over(*([getattr(clip, name) for clip in found] for found in (clips, world)))
             for name in ("texture", "change")}
     motion = _mean([clip.motion for clip in clips if clip.motion is not None])
-    return Figures(frechet=compared.distance(features), motion=motion, **shares, **means, **over)
+    burn = fmean(clip.burned for clip in clips) - fmean(clip.burned for clip in world)
+    return Figures(frechet=compared.distance(features), motion=motion, burned=burn, **shares, **means, **over)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -49,3 +49,21 @@ pixels, values 0 to 1.
 ![The figures over the training](paper-table-initialisation.png)
 
 {notes}"""
+BEYOND = """What was published after the paper, by the demo's own recipe otherwise: {lora_steps} steps for the spatial
+LoRA and {steps} for the motion module, from the teacher, in every row. *Phases*: the timesteps are in parts, and the
+model learns to jump to the lower end of each (phased consistency models, Wang et al. 2024); it is sampled without fresh
+noise. *Motion terms*: the differences between frames
+count as well, and half of the batches begin with what the model itself makes of noise (motion consistency models, Zhai
+et al. 2024). *Burned* is the share of values at the ends of what a pixel can hold, less the world's through the codec.
+
+![The figures over the number of steps](paper-table-phases.png)
+
+{notes}"""
+OPTIONS = """Each row is one change of a recipe above, with as many steps of training ({steps}); 4 steps of sampling.
+
+{notes}"""
+GUIDANCE = """4 steps of sampling at rising guidance, of models that were distilled for {steps} steps with the guided
+teacher, and with one without guidance and a tenth of the captions left out (as the authors of phased consistency models
+advise, so that guidance and negative prompts work when one samples). *Negative prompt obeyed*: prompts name no
+background, so the model chooses one; then the negative prompt names it, and this is the share of clips that show
+another one. At cfg 1 there is no negative prompt."""

@@ -13,9 +13,9 @@ from .intervals import Estimate
 FIGURES = {"frechet": "Fréchet distance", "accuracy": "accuracy", "subject": "subject", "way": "direction",
            "backdrop": "background", "explained": "explained foreground", "texture": "texture kept",
            "change": "unexplained change", "motion": "motion", "layout": "layout IoU",
-           "start": "IoU of the first frame"}
+           "start": "IoU of the first frame", "burned": "burned"}
 """What a figure of Figures is called, by its name."""
-TITLES = FIGURES | {"from_teacher": "distance from the teacher"}
+TITLES = FIGURES | {"from_teacher": "distance from the teacher", "avoided": "negative prompt obeyed"}
 """What a row's figure is called."""
 PLOTTED = {"frechet": "Fréchet distance (lower is better)", "subject": "share of prompts with the right subject",
            "texture": "texture kept, 1 is the world's through the codec"}

@@ -14,12 +14,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...demo.autoencoder import Autoencoder
+from ...demo.backdrops import BACKDROPS
+from ...demo.captions import loose_caption
 from ...demo.files import WEIGHTS
 from ...demo.scenes import Scene, outline, render
 from ...demo.subjects import ATLAS
 from ...storage.atomic import replacing
 from ...training import fingerprint
 from ..demo import styles
+from ..demo.backdrop_seen import backdrop_of
 from ..demo.latent_cache import load_codec
 from ..demo.sampler import DemoSampler, Settings
 from .frechet import FeatureStatistics
@@ -30,7 +33,7 @@ from .records import continued
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("demo", "host", "motion", "samplers", "tools/demo", "training")
 """The code that makes a clip, or a file that clips are made with."""
-MEASURED = tuple(f"tools/evaluation/{name}.py" for name in ("features", "motion", "texture", "measure"))
+MEASURED = tuple(f"tools/evaluation/{name}.py" for name in ("burn", "features", "motion", "texture", "measure"))
 """The code that measures one. What was measured with another is measured again, as is what other rooms made."""
 CODEC = WEIGHTS / "codec.safetensors"
 OWN = (*(WEIGHTS / f"{name}.safetensors" for name in ("unet", "text", "motion")), CODEC)
@@ -97,6 +100,27 @@ class Runner:
 
         record = self.folder / f"from-teacher-{steps}-{seed}-{digest(teacher())}-{digest(method)}.jsonl"
         return fmean(line["distance"] for line in continued(record, prompts, measure))
+
+    def avoided(self, method: Method, steps: int, cfg: float, seed: int, prompts: int) -> float:
+        """Return how often a negative prompt is obeyed: the share of clips whose background becomes another one where
+        the negative prompt names it.
+
+        The prompts name none, so that the model chooses it.
+        """
+        chosen, settings = scenes(seed, prompts), Settings(steps, cfg, method.sampler, method.scheduler)
+        sampler = self.sampler(method.parts)
+
+        def measure(number: int) -> dict:
+            self._show(method, steps, cfg, seed)
+            prompt = loose_caption(chosen[number])
+            before = backdrop_of(sampler(prompt, noise_seed(seed, number), settings))
+            negative = f"{prompt} {BACKDROPS[before].phrases[0]}"
+            after = backdrop_of(sampler(prompt, noise_seed(seed, number), settings, negative=negative))
+            self.bar.update()
+            return {"before": before, "after": after}
+
+        record = self.folder / f"avoided-{steps}-{cfg:g}-{seed}-{digest(method)}.jsonl"
+        return fmean(line["before"] != line["after"] for line in continued(record, prompts, measure))
 
     def _teachers(self, scene: Scene, seed: int) -> Tensor:
         """Return the teacher's clip, which is kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -12,19 +12,24 @@ from statistics import median
 from ...demo.captions import caption
 from ...demo.files import LORA, MODELS
 from ..demo.sampler import DemoSampler, Parts, Settings
-from . import ablations, page
+from . import ablations, beyond, page
+from .beyond import Recipe
 from .claims import Claim, against_baselines, against_teacher, seed_by_seed, texture_kept
 from .intervals import Estimate, estimate, jackknife
 from .measure import Figures, Run, scenes
 from .methods import TEACHER_STEPS, Method, adapted, compared, ours, personalised
 from .report import FIGURES, Row, Section, plot, plot_training
 from .runner import OWN, Runner, evidence
+from .verdicts import Judged, verdict
 
 SEARCH_SEED = 99
 """Prompts that guidance is chosen on; no figure of the table comes from them."""
 QUALITY = ("frechet", "accuracy", "subject", "way", "backdrop", "explained", "texture", "change", "motion")
 LOOSE = tuple(name for name in QUALITY if name != "backdrop")
 """What is said of clips whose prompts name no background."""
+BEYOND = (*QUALITY, "burned")
+JUDGED = {"frechet": -1, "subject": 1, "way": 1, "explained": 1, "texture": 1, "change": -1, "motion": 1}
+"""Figures by which a recipe is said to be better or worse: 1 where more is better."""
 FOLLOWED = ("start", "layout", "subject", "way", "backdrop", "explained", "motion")
 
 
@@ -64,6 +69,18 @@ class Scope:
         whole, *without = ([figures.frechet for figures in found] for found in zip(*of_each, strict=True))
         return jackknife(whole[0] - whole[1], [far - near for far, near in without])
 
+    def judged(self, method: Method, other: Method, steps: int, cfg: float = 1.0) -> list[Judged]:
+        """Return the figures of two methods that are better or worse, and how far they are apart."""
+        whole, *without = zip(*(over_seeds(self.runs(each, steps, cfg), self.run.figures) for each in (method, other)),
+                              strict=True)
+
+        def judge(name: str, better: int) -> Judged:
+            ours, theirs = (getattr(figures, name) for figures in whole)
+            lead = jackknife(ours - theirs, [getattr(one, name) - getattr(two, name) for one, two in without])
+            return Judged(FIGURES[name], better, lead, ours, theirs)
+
+        return [judge(name, better) for name, better in JUDGED.items()]
+
     def from_teacher(self, method: Method) -> list[float]:
         """Return the distance between a method's clips and the teacher's for each seed."""
         return [self.run.from_teacher(method, method.steps[0], seed, self.prompts) for seed in range(self.seeds)]
@@ -78,6 +95,12 @@ class Scope:
     def trained(self) -> Path:
         """Return where the ablations' weights go: they depend on the teacher's, on the spatial LoRA, and on how."""
         return self.run.folder / "trained" / evidence(ablations.recipes(), [*OWN, MODELS / LORA], ablations.CODE)
+
+    def distilled(self, recipe: Recipe) -> Method:
+        """Return what a recipe gives with as many steps as an ablation."""
+        folder = self.run.folder / "trained" / evidence("beyond", OWN, *beyond.CODE)
+        folder.mkdir(parents=True, exist_ok=True)
+        return beyond.method(recipe, beyond.train(recipe, self.ablation_steps, folder))
 
 
 def over_seeds(runs: list[Run], figures: Callable[[Sequence[Run]], Figures]) -> list[Figures]:
@@ -184,7 +207,47 @@ def initialisation(scope: Scope) -> Section:
                    {name: claim.figures for name, claim in claims.items()})
 
 
+def beyond_the_paper(scope: Scope) -> Section:
+    """Phases and terms for motion, at every number of steps."""
+    methods = [scope.distilled(recipe) for recipe in beyond.TABLE]
+    first, *others = methods
+    lines = [verdict(f"{method.name}, {steps} steps", first.name, scope.judged(method, first, steps))
+             for steps in first.steps for method in others]
+    plot(rows := scope.rows(methods), scope.docs / "paper-table-phases.png")
+    text = page.BEYOND.format(steps=scope.ablation_steps, lora_steps=round(beyond.LORA_SHARE * scope.ablation_steps),
+                              notes="\n".join(lines))
+    return Section("Beyond the paper: phases and motion", text, BEYOND, rows)
+
+
+def options(scope: Scope) -> Section:
+    """Single changes of a recipe."""
+    known = {recipe.name: recipe for recipe in beyond.TABLE}
+    methods, lines = [], []
+    for recipe, other in beyond.OPTIONS:
+        changed, reference = (replace(scope.distilled(each), steps=(4,)) for each in (recipe, known[other]))
+        methods.append(changed)
+        lines.append(verdict(changed.name, reference.name, scope.judged(changed, reference, 4)))
+    text = page.OPTIONS.format(steps=scope.ablation_steps, notes="\n".join(lines))
+    return Section("One change at a time", text, BEYOND, scope.rows(methods))
+
+
+def guidance(scope: Scope) -> Section:
+    """What guidance does to models that were distilled with a guided teacher, and with one that is not."""
+    known = {recipe.name: recipe for recipe in beyond.TABLE}
+    rows = []
+    for recipe in (beyond.PAPER, known["4 phases"], *beyond.UNGUIDED):
+        method = replace(scope.distilled(recipe), steps=(4,))
+        for cfg in beyond.CFGS:
+            # Without guidance there is no negative prompt.
+            obeyed = [scope.run.avoided(method, 4, cfg, seed, scope.prompts) if cfg > 1 else 0.0
+                      for seed in range(scope.seeds)]
+            rows.append(scope.row(method, 4, cfg).also(avoided=estimate(obeyed)))
+    return Section("Guidance and negative prompts", page.GUIDANCE.format(steps=scope.ablation_steps),
+                   (*BEYOND, "avoided"), rows)
+
+
 SECTIONS: dict[str, Callable[[Scope], Section]] = {
     "samplers": samplers, "class-words": partial(samplers, words="class words"), "personalised": personalised_base,
     "adapters": adapters, "decoupling": decoupling, "initialisation": initialisation,
+    "beyond": beyond_the_paper, "options": options, "guidance": guidance,
 }

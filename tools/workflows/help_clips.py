@@ -58,7 +58,7 @@ class Compared:
     suffixes: tuple[str, ...] = CLIPS
     """Of the file that is shown."""
 
-    def prompts(self, known: Mapping[str, Any]) -> dict[str, Prompt]:
+    def prompts(self, known: dict[str, Any]) -> dict[str, Prompt]:
         """Return what makes each of the clips.
 
         Args:

@@ -10,7 +10,8 @@ from animatelcm.demo.files import LORA, WEIGHTS
 from animatelcm.host.training import runs
 from animatelcm.tools.demo.latent_cache import BLOCK, Cache, Source
 from animatelcm.tools.evaluation import ablations
-from animatelcm.tools.evaluation.ablations import Embedded, Variant, decoupling, initialisations, motion_modules
+from animatelcm.tools.evaluation.ablations import Variant, decoupling, initialisations, motion_modules
+from animatelcm.tools.evaluation.trainings import Embedded
 from safetensors.torch import load_file
 
 

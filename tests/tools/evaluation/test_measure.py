@@ -26,7 +26,8 @@ from animatelcm.tools.evaluation.measure import (
 )
 
 SCENE = Scene("horse", "left", "meadow")
-ONE = Measured([0.0] * NUM_FEATURES, {"subject": True, "way": True, "backdrop": True}, 0.9, 0.002, 0.01, 1.0, 0.8, 0.9)
+ONE = Measured([0.0] * NUM_FEATURES, {"subject": True, "way": True, "backdrop": True}, 0.9, 0.002, 0.01, 1.0, 0.8, 0.9,
+               0.1)
 
 
 def shown(scene, explained=0.9):

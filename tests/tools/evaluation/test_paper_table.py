@@ -39,7 +39,7 @@ from animatelcm.tools.evaluation.sections import SEARCH_SEED, Scope, adapters, c
 
 def figures(frechet, motion=1.0):
     return Figures(frechet, subject=1.0, way=0.5, backdrop=0.25, explained=0.9, texture=0.8, change=1.5, motion=motion,
-                   layout=0.1, start=0.2)
+                   layout=0.1, start=0.2, burned=0.0)
 
 
 class Stub:
@@ -195,7 +195,7 @@ def measured(monkeypatch):
     decodings = []
     monkeypatch.setattr(measure, "measure_clip", lambda clip, scene, prompt: Measured(
         [float(clip.mean())] * NUM_FEATURES, {"subject": True, "way": True}, 0.9, float(clip.mean()), 1.0, 1.0, 0.5,
-        0.5))
+        0.5, 0.0))
     monkeypatch.setattr(measure, "WORLD_CLIPS", 3)
     monkeypatch.setattr(runner, "load_codec", lambda folder: None)
     monkeypatch.setattr(runner, "decoded", lambda codec, frames: decodings.append(None) or torch.ones(1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from .. import verdicts
 from ..intervals import Estimate
 from .columns import COLUMNS
 from .figures import Row
@@ -103,14 +104,6 @@ def verdict(name: str, other: str, leads: Mapping[str, Estimate], rows: Mapping[
         leads: By how much its figures are higher, by their names.
         rows: Both rows, by name.
     """
-    sides: dict[str, list[str]] = {"better": [], "worse": [], "no difference shown": []}
-    for figure, lead in leads.items():
-        if math.isnan(lead.mean):
-            continue
-        pair = " against ".join(f"{rows[way].figures[figure].mean:.3g}" for way in (name, other))
-        clear = abs(lead.mean) > lead.half_width
-        better = lead.mean * COLUMNS[figure].better > 0
-        kind = ("better" if better else "worse") if clear else "no difference shown"
-        sides[kind].append(f"{COLUMNS[figure].title} ({pair})")
-    parts = "; ".join(f"{kind}: {', '.join(found)}" for kind, found in sides.items() if found)
-    return f"- **{name}**, beside {other}: {parts or 'nothing was measured of both'}."
+    return verdicts.verdict(name, other, [
+        verdicts.Judged(COLUMNS[figure].title, COLUMNS[figure].better, lead,
+                        *(rows[way].figures[figure].mean for way in (name, other))) for figure, lead in leads.items()])
