@@ -31,6 +31,7 @@ from ..hosts.hosts import version_of
 from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
 from . import full_size
 from .contact_sheet import sheet_of
+from .demo_prompts import DEMO_NODE
 from .thumbnails import QUALITY, before_and_after, read_frames, save_thumbnail
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,6 @@ EXAMPLES = ROOT / "example_workflows"
 INPUTS = EXAMPLES / "input"
 """Pictures and clips that the examples load; a user puts them into ComfyUI's input folder."""
 SHEETS = ROOT / "docs" / "gallery"
-DEMO_NODE = "AnimateLCM_LoadDemoModel"
 STAND_IN_FRAMES, STAND_IN_SIZE = 4, 64
 SAME_GRAPH = {"01 Text to Video": "03 Text to Video Demo", "02 Image to Video": "04 Image to Video Demo"}
 """Whose pictures workflows for real checkpoints show."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...client.workflow import load, set_input, to_prompt
-from .gallery import CLIPS, DEMO_NODE, EXAMPLES
+from .demo_prompts import DEMO_NODE, use_demo_model
+from .gallery import CLIPS, EXAMPLES
 
 PREFIX = "AnimateLCM_"
 BETWEEN = "between"
@@ -66,29 +67,10 @@ class Compared:
         """
         prompt = to_prompt(load(EXAMPLES / f"{self.example}.json"), known)
         if not any(node["class_type"] == DEMO_NODE for node in prompt.values()):
-            use_demo_model(prompt)
+            use_demo_model(prompt, "a penguin running left in the snow")
         if self.between is not None:
             self.between.put_into(prompt)
         return {name: changed(prompt, {**self.always, **values}) for name, values in self.clips.items()}
-
-
-def use_demo_model(prompt: Prompt) -> None:
-    """Give an example for real checkpoints the demo model, in place."""
-    image_to_video = any(node["class_type"] == f"{PREFIX}ImageToVideo" for node in prompt.values())
-    for node in prompt.values():
-        if node["class_type"] == "CheckpointLoaderSimple":
-            node.update(class_type=DEMO_NODE, inputs={})
-        if "width" in node["inputs"]:
-            node["inputs"].update(width=128, height=128)
-    module = f"AnimateLCM_demo_{'i2v' if image_to_video else 't2v'}.safetensors"
-    values = {"LoraLoaderModelOnly.lora_name": "AnimateLCM_demo_lora.safetensors",
-              "LoraLoaderModelOnly.strength_model": 1.0, f"{PREFIX}LoadMotionModule.motion_file": module,
-              "Negative prompt.text": "", "Positive prompt.text": "a penguin running left in the snow",
-              "SamplerCustom.noise_seed": 1}
-    if image_to_video:
-        values |= {"Image to animate.image": "demo_image.png", "Positive prompt.text": "a car driving right at sunset"}
-    for place, value in values.items():
-        set_input(prompt, place, value)
 
 
 def changed(prompt: Prompt, values: Values) -> Prompt:
@@ -106,6 +88,10 @@ def over(node: str, socket: str, *values: Any) -> dict[str, Values]:
 
 OLD_MODULE, MODULE = ({f"{PREFIX}LoadMotionModule.motion_file": name}
                       for name in ("demo (embedded)", "AnimateLCM_demo_t2v.safetensors"))
+TEXT, IMAGE = "01 Text to Video", "02 Image to Video"
+SEED = {"SamplerCustom.noise_seed": 1}
+PICTURED = {"Positive prompt.text": "a car driving right at sunset"}
+"""What the picture shows that is animated."""
 DEMO, LONG, ROLLING = "03 Text to Video Demo", "12 Long Video Demo", "14 Rolling Video Demo"
 SPRITES, LAYOUT = "18 Sprite Sheet Demo", "06 ControlNet Layout Demo"
 FEW_STEPS = "LoraLoaderModelOnly.strength_model"
@@ -113,13 +99,12 @@ CLIPS_OF: dict[str, Compared] = {
     "LoadDemoModel": Compared(DEMO, {said: {"Positive prompt.text": said} for said in (
         "a bee flying up at sunset", "a car driving right", "a ghost at night")}),
     "LoadMotionModule": Compared(DEMO, {"many-step, 4 steps": OLD_MODULE, "few-step, 4 steps": MODULE}),
-    "TextToVideo": Compared("01 Text to Video", over("TextToVideo", "motion_strength", 0.0, 0.5, 1.0)),
-    "ImageToVideo": Compared("02 Image to Video", over("ImageToVideo", "motion_scale", 0.0, 0.8, 1.2)),
+    "TextToVideo": Compared(TEXT, over("TextToVideo", "motion_strength", 0.0, 0.5, 1.0), SEED),
+    "ImageToVideo": Compared(IMAGE, over("ImageToVideo", "motion_scale", 0.0, 0.8, 1.2), SEED | PICTURED),
     "ApplyMotionModule": Compared(DEMO, over("ApplyMotionModule", "motion_strength", 0.0, 1.0, 1.5)),
     "LongVideo": Compared(LONG, over("LongVideo", "context_overlap", 1, 4, 8)),
-    "Scheduler": Compared("01 Text to Video", over("Scheduler", "steps", 1, 2, 4, 8)),
-    "Sampler": Compared("01 Text to Video", over("Sampler", "stochasticity", 0.0, 0.5, 1.0),
-                        {f"{PREFIX}Sampler.auto": False}),
+    "Scheduler": Compared(TEXT, over("Scheduler", "steps", 1, 2, 4, 8), SEED),
+    "Sampler": Compared(TEXT, over("Sampler", "stochasticity", 0.0, 0.5, 1.0), SEED | {f"{PREFIX}Sampler.auto": False}),
     "RollingSampler": Compared(ROLLING, over("RollingSampler", "anchors", 0, 4, 8)),
     "RecordVideo": Compared(ROLLING, {"num_frames 64": {f"{PREFIX}RecordVideo.num_frames": 64}}),
     "LoadMotionLoRA": Compared("08 Motion LoRA Demo", over("LoadMotionLoRA", "strength", 0.0, 1.0, 1.5)),
@@ -136,7 +121,7 @@ CLIPS_OF: dict[str, Compared] = {
         f"low {low:g}, high {high:g}": {f"{PREFIX}FrameValues.low": low, f"{PREFIX}FrameValues.high": high}
         for low, high in ((0.0, 1.0), (0.0, 0.5), (1.0, 0.0))}),
     "PromptSchedule": Compared("09 Prompt Travel Demo", over("PromptSchedule", "interpolation", "linear", "hold")),
-    "MatchColour": Compared("02 Image to Video", {"without": {"CreateVideo.images": ["11", 0]}, "with": {}}),
+    "MatchColour": Compared(IMAGE, {"without": {"CreateVideo.images": ["11", 0]}, "with": {}}, SEED | PICTURED),
     "SubjectMask": Compared(SPRITES, over("SubjectMask", "threshold", 0.02, 0.2, 0.5)),
     "SpriteSheet": Compared(SPRITES, {"sheet": {}}, suffixes=(".png",)),
     "DistillSpatialLoRA": Compared(DEMO, {"4 steps without it": {FEW_STEPS: 0.0}, "with it": {FEW_STEPS: 1.0}},

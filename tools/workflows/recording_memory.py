@@ -24,7 +24,8 @@ from ...client.workflow import load, to_prompt
 from ..hosts.environment import work_path
 from ..hosts.hosts import version_of
 from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
-from .gallery import DEMO_NODE, EXAMPLES, INPUTS, ROOT
+from .demo_prompts import DEMO_NODE
+from .gallery import EXAMPLES, INPUTS, ROOT
 
 NODE = "AnimateLCM_RecordVideo"
 FRAMES, LIMIT = (16, 400, 1000), 1.1

@@ -13,6 +13,7 @@ from playwright.sync_api import Page
 from ...client.api import ComfyClient, RunError
 from ...client.workflow import load
 from ..hosts.server import Server
+from .demo_prompts import CLIP, PICTURE, use_demo_model
 from .editor import LIMIT_MS, open_editor, press_run, prompt_of, put_graph, set_setting
 from .gallery_checks import check_first_graph, check_help, check_round_trip, check_templates
 
@@ -183,24 +184,15 @@ def check_blueprints(page: Page, client: ComfyClient) -> None:
 def with_demo(prompt: dict[str, Any]) -> dict[str, Any]:
     """Return a blueprint's prompt with the demo model, its picture and its clip in it, and the video saved."""
     prompt = {name: node | {"inputs": dict(node["inputs"])} for name, node in prompt.items()}
-    prompt["picture"] = {"class_type": "LoadImage", "inputs": {"image": "demo_image.png"}}
-    prompt["clip"] = {"class_type": "LoadVideo", "inputs": {"file": "demo_clip.mp4"}}
+    use_demo_model(prompt, "a penguin running left in the snow")
+    prompt["picture"] = {"class_type": "LoadImage", "inputs": {"image": PICTURE}}
+    prompt["clip"] = {"class_type": "LoadVideo", "inputs": {"file": CLIP}}
     for name, node in list(prompt.items()):
         kind, inputs = node["class_type"], node["inputs"]
-        inputs.update({side: 128 for side in ("width", "height") if side in inputs})
-        if kind == "CheckpointLoaderSimple":
-            node["class_type"], node["inputs"] = "AnimateLCM_LoadDemoModel", {}
-        elif kind == "LoraLoaderModelOnly":
-            inputs.update(lora_name="AnimateLCM_demo_lora.safetensors", strength_model=1.0)
-        elif kind == "AnimateLCM_LoadMotionModule":
-            inputs["motion_file"] = inputs["motion_file"].replace("AnimateLCM_sd15", "AnimateLCM_demo").replace(
-                ".ckpt", ".safetensors")
-        elif kind in ("AnimateLCM_ImageToVideo", "AnimateLCM_MatchColour"):
+        if kind in ("AnimateLCM_ImageToVideo", "AnimateLCM_MatchColour"):
             inputs["reference_image"] = ["picture", 0]
         elif kind == "GetVideoComponents":
             inputs["video"] = ["clip", 0]
-        elif kind == "CLIPTextEncode":
-            inputs["text"] = "a penguin running left in the snow"
         elif kind == "CreateVideo":
             prompt["save"] = {"class_type": "SaveVideo", "inputs": {
                 "video": [name, 0], "filename_prefix": "video/blueprint", "format": "auto", "codec": "auto"}}

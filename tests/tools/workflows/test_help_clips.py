@@ -3,7 +3,8 @@
 import pytest
 from animatelcm.host.folders import register_folders
 from animatelcm.nodes import NODES
-from animatelcm.tools.workflows.help_clips import CLIPS_OF, PREFIX, Between, changed, over, use_demo_model
+from animatelcm.tools.workflows.demo_prompts import use_demo_model
+from animatelcm.tools.workflows.help_clips import CLIPS_OF, PREFIX, Between, changed, over
 
 register_folders()
 SCHEMAS = {schema.node_id: schema for schema in (node.define_schema() for node in NODES)}
@@ -56,16 +57,17 @@ def test_an_example_for_checkpoints_gets_the_demo_model():
         "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "any.safetensors"}},
         "2": {"class_type": "LoraLoaderModelOnly", "inputs": {"model": link("1", 0), "lora_name": "x",
                                                              "strength_model": 0.8}},
-        "3": {"class_type": "AnimateLCM_LoadMotionModule", "inputs": {"motion_file": "x"}},
+        "3": {"class_type": "AnimateLCM_LoadMotionModule", "inputs": {"motion_file": "AnimateLCM_sd15_t2v.ckpt"}},
         "4": {"class_type": "AnimateLCM_TextToVideo", "inputs": {"width": 512, "height": 512}},
         "5": {"class_type": "CLIPTextEncode", "inputs": {"text": "x"}, "_meta": {"title": "Positive prompt"}},
         "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "x"}, "_meta": {"title": "Negative prompt"}},
-        "7": {"class_type": "SamplerCustom", "inputs": {"noise_seed": 0}},
+        "7": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
     }
-    use_demo_model(prompt)
+    use_demo_model(prompt, "a bee flying up")
     assert prompt["1"] == {"class_type": "AnimateLCM_LoadDemoModel", "inputs": {}}
     assert prompt["2"]["inputs"] == {"model": ["1", 0], "lora_name": "AnimateLCM_demo_lora.safetensors",
                                      "strength_model": 1.0}
     assert prompt["3"]["inputs"]["motion_file"] == "AnimateLCM_demo_t2v.safetensors"
     assert (prompt["4"]["inputs"]["width"], prompt["4"]["inputs"]["height"]) == (128, 128)
-    assert prompt["6"]["inputs"]["text"] == "" != prompt["5"]["inputs"]["text"]
+    assert (prompt["5"]["inputs"]["text"], prompt["6"]["inputs"]["text"]) == ("a bee flying up", "")
+    assert prompt["7"]["inputs"]["image"] == "demo_image.png"
