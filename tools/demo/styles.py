@@ -28,7 +28,7 @@ from .stages import Workspace
 SHAPE = LoRAConfig(rank=8, alpha=8.0)
 REACH = 10.0
 """Pixels that a swaying subject leaves its path by, to either side."""
-FRAMES_IN_PASTEL, SWAYING_CLIPS = 6_400, 640
+FRAMES_IN_A_PALETTE, SWAYING_CLIPS = 6_400, 640
 """Entries of their caches."""
 
 
@@ -42,10 +42,32 @@ def plain(frames: Tensor) -> Tensor:
     return (2 * frames - 1).clamp(0, 1)
 
 
+def dusk(frames: Tensor) -> Tensor:
+    """Return frames in a palette of another base: darker, and bluer."""
+    return frames * torch.tensor((0.5, 0.55, 0.75)).view(3, 1, 1)
+
+
+def faded(frames: Tensor) -> Tensor:
+    """Return frames in a palette of another base: halfway to grey."""
+    return (frames + frames.mean(-3, keepdim=True)) / 2
+
+
 def in_pastel(scene: Scene, moments: list[int]) -> Clip:
     """Draw moments of a scene in the palette of the style."""
+    return _in(pastel, scene, moments)
+
+
+def in_dusk(scene: Scene, moments: list[int]) -> Clip:
+    return _in(dusk, scene, moments)
+
+
+def in_faded(scene: Scene, moments: list[int]) -> Clip:
+    return _in(faded, scene, moments)
+
+
+def _in(palette: Callable[[Tensor], Tensor], scene: Scene, moments: list[int]) -> Clip:
     clip = draw(scene, moments)
-    return replace(clip, frames=pastel(clip.frames))
+    return replace(clip, frames=palette(clip.frames))
 
 
 def swaying(scene: Scene, moments: list[int]) -> Clip:
@@ -58,18 +80,28 @@ def swaying(scene: Scene, moments: list[int]) -> Clip:
 
 def train_pastel(workspace: Workspace, steps: int) -> None:
     """Train a LoRA of the image model on the world in pastel."""
+    write_half(workspace, PASTEL, style_lora("pastel", in_pastel, workspace, steps))
+
+
+def style_lora(name: str, drawn: Callable[[Scene, list[int]], Clip], workspace: Workspace, steps: int
+               ) -> dict[str, Tensor]:
+    """Train a LoRA of the image model on the world in another palette; return the tensors of its file.
+
+    Args:
+        name: Of its checkpoint and of its cache.
+        drawn: Draws moments of a scene in the palette.
+    """
     from ...demo.model import load_demo_model
     from ...host.training.network import layer_names
 
-    cache = workspace.cached(Source("pastel", min(FRAMES_IN_PASTEL, workspace.images), seed=workspace.seed,
-                                    draw=in_pastel))
+    cache = workspace.cached(Source(name, min(FRAMES_IN_A_PALETTE, workspace.images), seed=workspace.seed, draw=drawn))
     image = workspace.image_model()
     names = layer_names(load_demo_model(workspace.weights)[0])
     names = {name.removeprefix("unet."): diffusers for name, diffusers in names.items()}
     lora.inject(image.unet, names, SHAPE, workspace.seed)
-    trained = _train("pastel", image.unet, lambda step: image_loss(image, cache, workspace.seed, step, 16), steps,
+    trained = _train(name, image.unet, lambda step: image_loss(image, cache, workspace.seed, step, 16), steps,
                      workspace, UNET, TEXT)
-    write_half(workspace, PASTEL, lora.export(trained, names, SHAPE))
+    return lora.export(trained, names, SHAPE)
 
 
 def train_sway(workspace: Workspace, steps: int) -> None:

@@ -12,12 +12,15 @@ from safetensors.torch import load_file
 from ...training.config import DistillationConfig
 from ...training.fingerprint import digest
 from ...training.methods import without_guidance
+from ..demo import styles
 from ..demo.distil import SCHEDULE, settings, write_motion_half
-from ..demo.sampler import FEW_STEP_SETTINGS, Parts
+from ..demo.sampler import FEW_STEP_SETTINGS, Parts, with_lora
 from .methods import STEP_COUNTS, Method
-from .trainings import SEED, data, run_in, write_lora
+from .trainings import SEED, data, embedded, run_in, write_lora
 
 if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
     from ...host.training.runs import Request
 
 CODE = ("tools/evaluation/trainings.py",)
@@ -38,6 +41,8 @@ class Recipe:
     """Whether the teacher has guidance."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """What else is set in the motion stage, by the names of DistillationConfig."""
+    several: bool = False
+    """Whether the motion module is trained on several base models in turn: the demo's own, and `BASES` on it."""
 
     def images(self, how: DistillationConfig) -> DistillationConfig:
         """Return the settings of the spatial LoRA's stage."""
@@ -71,6 +76,10 @@ OPTIONS = [
 """Single changes, and the name of the recipe that each is one of."""
 UNGUIDED = [Recipe("the paper's, teacher without guidance", guided=False),
             Recipe("4 phases, teacher without guidance", 4, guided=False)]
+SEVERAL = Recipe("the paper's, on three bases", several=True)
+BASES = {"dusk": styles.in_dusk, "faded": styles.in_faded}
+"""Palettes that a motion module may be trained on: none of them is that of the style which it is judged on."""
+BASE_STEPS = 400
 CFGS = (1.0, 2.0, 4.0, 7.0)
 """Guidance at which it is seen what burns."""
 
@@ -99,13 +108,28 @@ def train(recipe: Recipe, steps: int, folder: Path) -> Parts:
         write_lora(tensors, lora)
     clips = _request("t2v", recipe.clips, steps)
     # The two names together say all that made it.
-    path = folder / f"{clips.name}-with-{images.name}.safetensors"
+    path = folder / f"{clips.name}-with-{images.name}{'-on-bases' if recipe.several else ''}.safetensors"
     if not path.is_file():
+        if recipe.several:
+            clips = replace(clips, bases=tuple(bases(folder)))
         given = {key: tensor.float() for key, tensor in load_file(lora).items()}
         motion, _, _ = distil_motion_module(load_demo_model()[0], load_motion(motion_path(EMBEDDED)), given,
                                             data(folder), clips, run_in(folder, path.stem))
         write_motion_half(motion, path)
     return Parts(path, (lora,))
+
+
+def bases(folder: Path) -> list[ModelPatcher]:
+    """Return the demo model in other palettes, by LoRAs that are trained unless they lie in the folder already."""
+    from ...demo.model import load_demo_model
+
+    found = []
+    for name, drawn in BASES.items():
+        path = folder / f"{name}.safetensors"
+        if not path.is_file():
+            write_lora(styles.style_lora(name, drawn, embedded(folder), BASE_STEPS), path)
+        found.append(with_lora(load_demo_model()[0], path))
+    return found
 
 
 def _request(stage: str, how: Any, steps: int) -> Request:

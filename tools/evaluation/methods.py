@@ -86,9 +86,14 @@ def compared(parts: Parts, words: str = "specific") -> dict[str, Method]:
 
 def personalised(parts: Parts) -> list[Method]:
     """Return teacher and student on a base that was tuned to another palette, which neither has seen."""
-    return [replace(method, name=f"{method.name}, pastel base", pastel=True, steps=steps,
-                    parts=replace(method.parts, loras=(*method.parts.loras, MODELS / PASTEL)))
+    return [in_pastel(replace(method, steps=steps))
             for method, steps in ((teacher(), TEACHER_STEPS[:1]), (ours(parts), (4,)))]
+
+
+def in_pastel(method: Method) -> Method:
+    """Return a method on that base."""
+    return replace(method, name=f"{method.name}, pastel base", pastel=True,
+                   parts=replace(method.parts, loras=(*method.parts.loras, MODELS / PASTEL)))
 
 
 def adapted(parts: Parts) -> list[Method]:

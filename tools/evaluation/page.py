@@ -67,3 +67,8 @@ teacher, and with one without guidance and a tenth of the captions left out (as 
 advise, so that guidance and negative prompts work when one samples). *Negative prompt obeyed*: prompts name no
 background, so the model chooses one; then the negative prompt names it, and this is the share of clips that show
 another one. At cfg 1 there is no negative prompt."""
+BASES = """{steps} steps of the motion module on the demo model alone, and on three bases in turn, batch by batch: the
+demo model, and the same with LoRAs of a darker and of a greyer palette. Both are sampled in 4 steps on the demo model,
+and on the pastel style, which none of them has seen; there the clips are measured with the palette undone.
+
+{notes}"""

@@ -17,7 +17,7 @@ from .beyond import Recipe
 from .claims import Claim, against_baselines, against_teacher, seed_by_seed, texture_kept
 from .intervals import Estimate, estimate, jackknife
 from .measure import Figures, Run, scenes
-from .methods import TEACHER_STEPS, Method, adapted, compared, ours, personalised
+from .methods import TEACHER_STEPS, Method, adapted, compared, in_pastel, ours, personalised
 from .report import FIGURES, Row, Section, plot, plot_training
 from .runner import OWN, Runner, evidence
 from .verdicts import Judged, verdict
@@ -246,8 +246,17 @@ def guidance(scope: Scope) -> Section:
                    (*BEYOND, "avoided"), rows)
 
 
+def several_bases(scope: Scope) -> Section:
+    """A module that was trained on one base model, and one on three, on their own base and on one they never saw."""
+    one, three = (replace(scope.distilled(recipe), steps=(4,)) for recipe in (beyond.PAPER, beyond.SEVERAL))
+    pairs = [(three, one), (in_pastel(three), in_pastel(one))]
+    lines = [verdict(ours.name, other.name, scope.judged(ours, other, 4)) for ours, other in pairs]
+    text = page.BASES.format(steps=scope.ablation_steps, notes="\n".join(lines))
+    return Section("Several bases", text, BEYOND, scope.rows([method for pair in pairs for method in pair]))
+
+
 SECTIONS: dict[str, Callable[[Scope], Section]] = {
     "samplers": samplers, "class-words": partial(samplers, words="class words"), "personalised": personalised_base,
     "adapters": adapters, "decoupling": decoupling, "initialisation": initialisation,
-    "beyond": beyond_the_paper, "options": options, "guidance": guidance,
+    "beyond": beyond_the_paper, "options": options, "guidance": guidance, "bases": several_bases,
 }

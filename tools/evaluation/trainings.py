@@ -36,9 +36,14 @@ class Embedded(Workspace):
         return MODELS
 
 
+def embedded(folder: Path) -> Embedded:
+    """Return the embedded model, with a folder for caches and checkpoints."""
+    return Embedded(folder, SEED, IMAGES, CLIPS)
+
+
 def data(folder: Path) -> WorldData:
     """Return what they learn from."""
-    return world_data(Embedded(folder, SEED, IMAGES, CLIPS))
+    return world_data(embedded(folder))
 
 
 def run_in(folder: Path, name: str) -> RunStage:

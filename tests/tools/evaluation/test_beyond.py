@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 import torch
-from animatelcm.demo.files import WEIGHTS
+from animatelcm.demo.files import MODELS, PASTEL, WEIGHTS
 from animatelcm.host.motion import load_motion
 from animatelcm.host.training import runs
+from animatelcm.tools.demo import styles
 from animatelcm.tools.demo.distil import settings
 from animatelcm.tools.demo.latent_cache import BLOCK, Cache, Source
 from animatelcm.tools.evaluation import beyond
 from animatelcm.tools.evaluation.beyond import OPTIONS, PAPER, TABLE, UNGUIDED, Recipe, method, train
 from animatelcm.tools.evaluation.trainings import Embedded
 from animatelcm.training.config import DistillationConfig
+from safetensors.torch import load_file
 
 STAGES = ("lora", "t2v")
 EVERY = [*TABLE, *(recipe for recipe, _ in OPTIONS), *UNGUIDED]
@@ -74,6 +77,25 @@ def test_what_was_trained_says_how_and_is_not_trained_again(tmp_path, tiny, monk
     # Another recipe of as many phases has the same spatial LoRA, and trains its module.
     with pytest.raises(NameError):
         train(Recipe("4 phases", 4), 1, tmp_path)
+
+
+def test_several_bases_are_the_model_in_other_palettes(tmp_path, tiny, monkeypatch):
+    asked = []
+
+    def trained(name, drawn, workspace, steps):
+        asked.append((name, steps))
+        lora = load_file(MODELS / PASTEL)
+        return {key: tensor * (1 + len(asked)) for key, tensor in lora.items()}
+
+    monkeypatch.setattr(beyond.styles, "style_lora", trained)
+    parts = train(beyond.SEVERAL, 1, tmp_path)
+    assert asked == [("dusk", beyond.BASE_STEPS), ("faded", beyond.BASE_STEPS)]
+    assert parts.motion != train(PAPER, 1, tmp_path).motion and parts.loras == train(PAPER, 1, tmp_path).loras
+    # Neither is what the module is judged on.
+    frames = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    shown = [palette(frames) for palette in (styles.dusk, styles.faded, styles.pastel)]
+    assert all(not torch.allclose(one, other, atol=0.02) for one, other in combinations([*shown, frames], 2))
+    assert all(each.min() >= 0 and each.max() <= 1 for each in shown)
 
 
 def test_phases_are_sampled_without_fresh_noise():
