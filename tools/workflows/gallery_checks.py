@@ -158,8 +158,10 @@ def add_by_search(page: Page, words: str) -> None:
     page.wait_for_timeout(1000)
     page.keyboard.press("Enter")
     page.wait_for_function("() => window.app.graph.nodes.length", timeout=LIMIT_MS)
-    # The new node may hang on the pointer until a click.
+    # The new node hangs on the pointer until a click; still there, it would be taken away with the next Escape.
+    page.wait_for_timeout(500)
     page.mouse.click(700, 450)
+    page.wait_for_function("() => window.app.canvas.state?.ghostNodeId == null", timeout=LIMIT_MS)
     page.wait_for_timeout(500)
 
 
