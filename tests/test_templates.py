@@ -74,6 +74,10 @@ def test_nodes_do_not_overlap_even_while_they_run(workflow):
     assert layout.overlaps(layout.boxes_of(workflow)) == []
 
 
+def test_nodes_are_as_wide_as_both_designs_draw_them(workflow):
+    assert [node["id"] for node in workflow["nodes"] if node["size"][0] < layout.NARROWEST] == []
+
+
 def test_groups_hold_their_nodes_even_while_they_run(workflow):
     boxes = layout.boxes_of(workflow)
     assert layout.strays(workflow, boxes) == []

@@ -8,6 +8,8 @@ from typing import Any
 
 TITLE, SLOT = 30.0, 20.0
 """Heights of a node's title, which is above its position, and of a socket."""
+NARROWEST = 225.0
+"""The least width of a node in Nodes 2.0: one that is narrower in its file would lie on its neighbour there."""
 SPACE = 8.0
 """What has to be free around a node."""
 SAMPLES = 60
