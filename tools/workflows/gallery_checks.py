@@ -88,7 +88,7 @@ def check_round_trip(page: Page, client: ComfyClient, pictures: Path) -> None:
     """A template is changed, run and finished, and its video, dropped on an empty canvas, gives the same graph back."""
     workflow = load(EXAMPLES / f"{DEMO}.json")
     put_graph(page, workflow)
-    page.locator("textarea").first.fill(PROMPT)
+    page.locator("textarea:visible").first.fill(PROMPT)
     page.evaluate("""seed => {
         window.previews = 0;
         window.app.api.addEventListener('b_preview_with_metadata', () => { window.previews += 1; });
