@@ -1,0 +1,88 @@
+"""The sections on what came after the paper: which rows they have, and what is said beside which row."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from animatelcm.tools.demo.sampler import Parts
+from animatelcm.tools.evaluation import beyond, runner, sections
+from animatelcm.tools.evaluation.beyond import CFGS, OPTIONS, TABLE
+from animatelcm.tools.evaluation.methods import Method
+from animatelcm.tools.evaluation.runner import Runner
+from animatelcm.tools.evaluation.sections import JUDGED, SECTIONS
+
+from .test_paper_table import Stub, scope_of
+
+NEW = ("beyond", "options", "guidance", "bases")
+
+
+class Stubbed(Stub):
+    """Without clips: a negative prompt is obeyed as often as guidance is high."""
+
+    def __init__(self, folder, number):
+        super().__init__(number)
+        self.folder = folder
+
+    def avoided(self, method, steps, cfg, seed, prompts):
+        return cfg / 10
+
+
+@pytest.fixture
+def scope(tmp_path, monkeypatch):
+    monkeypatch.setattr(beyond, "train", lambda recipe, steps, folder: Parts(folder / recipe.name))
+    monkeypatch.setattr(sections, "evidence", lambda *args: "any")
+    # The fewer the steps, the larger the distance; phases are better by one.
+    return scope_of(Stubbed(tmp_path, lambda method, steps, cfg, seed: 10 - steps - ("phases" in method.name) + cfg
+                            + 0.01 * seed), tmp_path)
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_a_section_can_be_written(scope, name):
+    text = SECTIONS[name](scope).markdown()
+    assert "{" not in text and "| method | steps | cfg |" in text
+
+
+def test_all_recipes_are_there_at_all_numbers_of_steps(scope):
+    section = SECTIONS["beyond"](scope)
+    assert [(row.method, row.steps) for row in section.rows] == [
+        (recipe.name, steps) for recipe in TABLE for steps in (1, 2, 4, 8)]
+    assert "- **4 phases, 4 steps**, beside the paper's: better: Fréchet distance (6.01 against 7.01)" in section.text
+    assert (scope.docs / "paper-table-phases.png").is_file()
+
+
+def test_an_option_is_held_against_the_recipe_that_it_changes(scope):
+    section = SECTIONS["options"](scope)
+    assert [row.method for row in section.rows] == [recipe.name for recipe, _ in OPTIONS]
+    for recipe, other in OPTIONS:
+        assert f"- **{recipe.name}**, beside {other}:" in section.text
+
+
+def test_there_is_no_negative_prompt_without_guidance(scope):
+    rows = SECTIONS["guidance"](scope).rows
+    assert [row.cfg for row in rows] == list(CFGS) * 4
+    assert [row.figures["avoided"].mean for row in rows[:4]] == pytest.approx([0, 0.2, 0.4, 0.7])
+
+
+def test_bases_are_judged_on_one_that_no_module_has_seen(scope):
+    rows = SECTIONS["bases"](scope).rows
+    assert [row.method.endswith("pastel base") for row in rows] == [False, False, True, True]
+
+
+def test_what_is_judged_is_a_figure_with_a_side():
+    assert set(JUDGED.values()) == {-1, 1} and JUDGED["frechet"] == JUDGED["change"] == -1
+
+
+def test_a_negative_prompt_names_the_background_that_was_chosen_without_it(tmp_path, monkeypatch):
+    asked = []
+
+    def sampler(prompt, seed, settings, negative=""):
+        asked.append((prompt, seed, negative))
+        return torch.full((1,), float(bool(negative) and seed % 2))
+
+    monkeypatch.setattr(runner, "DemoSampler", lambda parts: sampler)
+    monkeypatch.setattr(runner, "backdrop_of", lambda clip: "snow" if clip.item() else "sea")
+    monkeypatch.setattr(runner, "digest", lambda method: "any")
+    # Of four clips, those with odd seeds change.
+    assert Runner(tmp_path).avoided(Method("any", "lcm", "simple"), 4, 2.0, 0, 4) == 0.5
+    (prompt, seed, none), (same, again, negative), *_ = asked
+    assert (prompt, seed, none) == (same, again, "") and negative.startswith(f"{prompt} ") and len(asked) == 8
