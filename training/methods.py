@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from .config import DistillationConfig, TrainingConfig
 
@@ -10,6 +11,8 @@ METHODS = ("paper", "phased", "phased + motion")
 """The paper's own; phased consistency (PCM); and on clips with the terms for motion too (MCM)."""
 PHASES = 4
 """As many steps as AnimateLCM is made for."""
+MOTION: dict[str, Any] = {"motion_weight": 1.0, "own_samples": 0.5}
+"""The terms for motion: half of the batches begin with own samples (MCM); the weight is ours."""
 EMPTY_CAPTIONS = 0.1
 """Share of left-out captions where the teacher has no guidance (PCM)."""
 
@@ -28,8 +31,7 @@ def with_method(config: TrainingConfig, method: str) -> TrainingConfig:
     # PCM: w of 4 to 5, since more over-exposes; a preset that has less keeps it.
     how = replace(how, phases=PHASES, target="student", w_min=min(how.w_min, 4.0), w_max=min(how.w_max, 5.0))
     if method == "phased + motion" and config.stage == "motion":
-        # MCM: half of the batches. The weight: ours.
-        how = replace(how, motion_weight=1.0, own_samples=0.5)
+        how = replace(how, **MOTION)
     return replace(config, distillation=how)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from ...training.config import DistillationConfig
 from ...training.fingerprint import digest
-from ...training.methods import without_guidance
+from ...training.methods import MOTION, without_guidance
 from ..demo import styles
 from ..demo.distil import SCHEDULE, settings, write_motion_half
 from ..demo.sampler import FEW_STEP_SETTINGS, Parts, with_lora
@@ -27,8 +27,6 @@ CODE = ("tools/evaluation/trainings.py",)
 """What runs the trainings, beside the rooms that know how. What a recipe says is in its files' names."""
 LORA_SHARE = 0.75
 """Steps of the spatial LoRA over those of the motion module."""
-MOTION = {"motion_weight": 1.0, "own_samples": 0.5}
-"""The terms for motion, as the preset "phased + motion" has them."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +105,9 @@ def train(recipe: Recipe, steps: int, folder: Path) -> Parts:
         tensors, _ = distil_spatial_lora(load_demo_model()[0], data(folder), images, run_in(folder, images.name))
         write_lora(tensors, lora)
     clips = _request("t2v", recipe.clips, steps)
-    # The two names together say all that made it.
-    path = folder / f"{clips.name}-with-{images.name}{'-on-bases' if recipe.several else ''}.safetensors"
+    # These names together say all that made it.
+    on = f"-on-{'-'.join(BASES)}-{BASE_STEPS}" if recipe.several else ""
+    path = folder / f"{clips.name}-with-{images.name}{on}.safetensors"
     if not path.is_file():
         if recipe.several:
             clips = replace(clips, bases=tuple(bases(folder)))
@@ -125,14 +124,14 @@ def bases(folder: Path) -> list[ModelPatcher]:
 
     found = []
     for name, drawn in BASES.items():
-        path = folder / f"{name}.safetensors"
+        path = folder / f"{name}-{BASE_STEPS}.safetensors"
         if not path.is_file():
             write_lora(styles.style_lora(name, drawn, embedded(folder), BASE_STEPS), path)
         found.append(with_lora(load_demo_model()[0], path))
     return found
 
 
-def _request(stage: str, how: Any, steps: int) -> Request:
+def _request(stage: str, how: Callable[[DistillationConfig], DistillationConfig], steps: int) -> Request:
     """Return a request whose name says its settings."""
     from ...host.training.runs import Request
 

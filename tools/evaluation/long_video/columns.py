@@ -31,8 +31,8 @@ COLUMNS = {
     "restarts": Column(
         "restarts", f"how many of 100 steps of the subject are longer than {JUMP:g} pixels; the world's fastest goes "
         f"{FASTEST:g}", "a movement that begins anew, a subject that fades out here and in there",
-        "a subject that stops, or turns. 0.5 is what the world's own clips have: the crab, whose sides are alike, is "
-        "sometimes found elsewhere", -1),
+        "a subject that stops, or turns. 0.5 is what the world's clips through the codec have: the crab, whose sides "
+        "are alike, is sometimes found elsewhere", -1),
     "motion": Column("motion", "mean of all other steps over what the scene asks for", "too little movement",
                      "where to"),
     "change": Column("unexplained change", "change that no movement of 16 x 16 blocks explains",
