@@ -64,7 +64,7 @@ MODULES = {
     "full-size": ("run", "tools.workflows.full_size"),
     "gallery": ("run", "tools.workflows.gallery"),
     "locales": ("run", "tools.workflows.locales"),
-    "obedience": ("run", "tools.demo.obedience"),
+    "obedience": ("run", "tools.evaluation.obedience"),
     "demo-pictures": ("run", "tools.demo.pictures"),
     "paper-table": ("test", "tools.evaluation.paper_table"),
     "long-video-table": ("test", "tools.evaluation.long_video.table"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import AGAIN, MotionFileError, short
 
@@ -50,6 +50,11 @@ class Trained:
         if self.how:
             parts.append(self.how)
         return "; ".join(parts)
+
+    def tuned(self, steps: int) -> Trained:
+        """Return how the same network was trained once it is tuned to the rolling sampler of so many steps."""
+        tuned = f"tuned to the Rolling Sampler at {steps} steps"
+        return replace(self, how=f"{self.how}; {tuned}" if self.how else tuned)
 
     def facts(self) -> dict[str, str]:
         """Return the metadata of a file, of what is not the paper's alone."""

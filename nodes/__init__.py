@@ -19,12 +19,12 @@ from .sampling import Sampler, Scheduler
 from .spatial_lora import LoadSpatialLoRA
 from .sprites import SpriteSheet, SubjectMask
 from .text_to_video import TextToVideo
-from .training import AdaptAdapter, DistillMotionModule, DistillSpatialLoRA, SaveMotionModule
+from .training import AdaptAdapter, AdaptMotionModule, DistillMotionModule, DistillSpatialLoRA, SaveMotionModule
 
 NODES = [
     LoadMotionModule, TextToVideo, ImageToVideo, ApplyMotionModule, LongVideo, Scheduler, Sampler, RollingSampler,
     RecordVideo, LoadDemoModel, LoadMotionLoRA, MotionControl, AttentionScale, ControlNetStrength, FrameValues,
     PromptSchedule, MatchColour, SubjectMask, SpriteSheet,
-    DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, AdaptControlNet, SaveMotionModule, SaveControlNet,
-    LoadSpatialLoRA,
+    DistillSpatialLoRA, DistillMotionModule, AdaptAdapter, AdaptMotionModule, AdaptControlNet,
+    SaveMotionModule, SaveControlNet, LoadSpatialLoRA,
 ]

@@ -265,6 +265,48 @@ class AdaptAdapter(io.ComfyNode):
         return io.NodeOutput(trained, {"loss": losses}, len(losses))
 
 
+class AdaptMotionModule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AnimateLCM_AdaptMotionModule",
+            display_name="Adapt Motion Module",
+            category=CATEGORY,
+            description="Tunes a few-step motion module to the Rolling Sampler, without a teacher.",
+            search_aliases=["train rolling", "tune fifo", "endless video", "teacher-free adaptation"],
+            is_input_list=True,
+            inputs=[
+                io.Model.Input("model", tooltip="A MODEL that works in few steps: with its spatial LoRA, without a "
+                                                "motion module; it stays as it is."),
+                MotionModuleSocket.Input("motion_module", tooltip="A few-step motion module; it stays as it is."),
+                *data_inputs("clips, best some that this model itself has made in few steps", "each"),
+                *run_inputs("rolling_module", "AnimateLCM text-to-video"),
+                frames_input(),
+                io.Int.Input(
+                    "rolling_steps", default=4, min=1, max=16,
+                    tooltip="Steps that the Rolling Sampler will take, 1 to 16: noise levels in its window. 4 is "
+                            "recommended."),
+            ],
+            outputs=[
+                MotionModuleSocket.Output(display_name="motion_module",
+                                          tooltip="For Text to Video and Save Motion Module."),
+                *LOSS_OUTPUTS,
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, model, motion_module, latents, positive, negative, num_frames, rolling_steps, **settings
+                ) -> io.NodeOutput:
+        from ..host.training.dataset import NodeData
+        from ..host.training.runs import tune_motion_module
+
+        request = request_from("adapt", settings, num_frames[0]).for_rolling(rolling_steps[0])
+        data, run = NodeData(latents, positive, negative[0]), run_on(cls, model[0], settings)
+        trained, losses = tune_motion_module(model[0], motion_module[0], data, request, run)
+        return io.NodeOutput(trained, {"loss": losses}, len(losses))
+
+
 class SaveMotionModule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -135,6 +135,9 @@ class DistillationConfig:
     is `skip` throughout."""
     skip_every: int = field(default=1000, metadata=LATER)
     """Batches, of all processes, after which the skip is halved."""
+    rolling: int = field(default=0, metadata=LATER)
+    """Steps of the rolling sampler that a few-step module is tuned to, without a teacher: the frames of a clip are at
+    so many levels of falling noise, as in that sampler's window; 0: all of them at one level."""
 
     def __post_init__(self) -> None:
         if self.original_steps < 1 or NUM_TIMESTEPS % self.original_steps:
@@ -153,6 +156,7 @@ class DistillationConfig:
             _within(name, getattr(self, name), 0, 1)
         _within("motion_weight", self.motion_weight, 0)
         _within("skip_every", self.skip_every, 1)
+        _within("rolling", self.rolling, 0, self.original_steps)
         if self.skip_start and not self.skip <= self.skip_start <= self.original_steps:
             raise ValueError(f"skip_start is {self.skip_start}; expected 0, or skip to original_steps, {self.skip} to "
                              f"{self.original_steps}")
@@ -203,6 +207,12 @@ class TrainingConfig:
                 if value := getattr(self.distillation, name):
                     raise ValueError(f"{name} is {value}; expected 0 in the stage adapt, where no teacher says what "
                                      f"becomes of {what}")
+        if self.distillation.rolling and self.stage != "adapt":
+            raise ValueError(f"rolling is {self.distillation.rolling}; expected 0 in the stage {self.stage}, since no "
+                             "teacher has seen frames at falling noise. Use it in the stage adapt")
+        if self.distillation.rolling > 1 and self.distillation.rolling > self.frames:
+            raise ValueError(f"rolling is {self.distillation.rolling}; expected no more steps than the {self.frames} "
+                             "frames of a clip. 4 and 16 are recommended")
         if self.distillation.motion_weight and self.frames == 1:
             raise ValueError(f"motion_weight is {self.distillation.motion_weight}; expected 0 where images are trained "
                              "on, which have no motion. Use it in the stage motion")

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..samplers.consistency import boundary_scalings
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""From z (b ...), timesteps (b,) and context (b n d) to a prediction like z."""
+"""From z (b ...), timesteps, (b,) or of the frames of clips (b, f), and context (b n d) to a prediction like z."""
 
 
 def _x0_from_eps(z: Tensor, eps: Tensor, alpha: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class Diffusion:
             raise ValueError(f"prediction is {self.prediction!r}; expected one of {', '.join(CONVERSIONS)}")
 
     def alpha(self, timesteps: Tensor, like: Tensor) -> Tensor:
-        """Return alphas_cumprod at `timesteps` (b,), in float32 with as many axes as `like`."""
+        """Return alphas_cumprod at `timesteps`, (b,) or (b, f), in float32 with as many axes as `like`."""
         return column(self.alphas_cumprod[timesteps].float(), like)
 
     def add_noise(self, x0: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -85,5 +85,5 @@ def phased_function(network: Network, z: Tensor, timesteps: Tensor, edges: Tenso
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:
-    """Return `values` (b,) with as many axes as `like`, (b, 1, ...)."""
-    return values.view(-1, *[1] * (like.ndim - 1))
+    """Return `values`, (b,) or (b, f), with as many axes as `like`, (b, 1, ...) or (b, f, 1, ...)."""
+    return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))

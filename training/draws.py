@@ -9,7 +9,7 @@ from math import lcm
 import torch
 from torch import Tensor
 
-from ..samplers.schedules import NUM_TIMESTEPS, phase_edges
+from ..samplers.schedules import NUM_TIMESTEPS, lcm_timesteps, phase_edges
 from .config import DistillationConfig
 
 
@@ -46,20 +46,21 @@ class Draw:
     context: Tensor
     """b n d."""
     timesteps: Tensor
-    """t_{n+k} of every sample, on the grid, (b,), int64."""
+    """t_{n+k} of every sample, on the grid, int64: (b,), or (b, f) where each frame of a clip has its own."""
     next_timesteps: Tensor
-    """t_n, k grid steps less noise, but not below the edge of the phase; 0 below the grid's lowest, (b,)."""
+    """t_n, k grid steps less noise, but not below the edge of the phase; 0 below the grid's lowest; likewise."""
     w: Tensor | None
     """The teacher's guidance for every sample, (b,); None: it has none."""
     edges: Tensor | None = None
-    """The lower edge of every sample's phase, a timestep, (b,); None: the timesteps are not in phases (paper)."""
+    """The lower edge of every sample's phase, a timestep; likewise; None: they are not in phases (paper)."""
 
 
 def draw(examples: Examples, config: DistillationConfig, seed: int, number: int, empty: Tensor | None = None) -> Draw:
     """Draw a timestep of the grid, noise, and guidance of w_min to w_max for each sample (Luo et al. 2023).
 
     A share `pure_noise` of the samples is hidden at the last timestep instead: there x0 is zero. A share
-    `empty_captions` has `empty`, 1 n d, as its context.
+    `empty_captions` has `empty`, 1 n d, as its context. For the rolling sampler the timesteps are those of its window,
+    and each frame goes to the next level of that.
 
     The numbers come from a generator on the CPU that is seeded by `seed` and `number`, so that they are the same on
     every device and after a resume.
@@ -77,8 +78,12 @@ def draw(examples: Examples, config: DistillationConfig, seed: int, number: int,
     blind = alone < config.pure_noise
     index = torch.where(blind, config.original_steps, torch.where(chance < config.strong_noise, strong, even))
     timesteps = index * spacing - 1
-    edges = lower_edges(timesteps, config)
+    if config.rolling:
+        timesteps = window_timesteps(config, examples.latents.shape[1]).expand(count, -1)
+    edges = lower_edges(timesteps, config.original_steps, config.phases)
     following = torch.maximum(timesteps - config.skip_at(number) * spacing, edges)
+    if config.rolling:
+        following = torch.maximum(lower_edges(timesteps, config.original_steps, config.rolling), edges)
     shown = (~blind).view(-1, *[1] * (examples.latents.ndim - 1)).to(examples.latents)
     return Draw(
         x0=examples.latents * shown, noise=noise.to(device, examples.latents.dtype),
@@ -92,9 +97,15 @@ def generator_of(seed: int, number: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 10_000_019 + number) % 2**63)
 
 
-def lower_edges(timesteps: Tensor, config: DistillationConfig) -> Tensor:
+def window_timesteps(config: DistillationConfig, num_frames: int) -> Tensor:
+    """Return the timestep of each frame in the window of the rolling sampler, the least noise in front: (f,), int64."""
+    rising = torch.tensor(lcm_timesteps(config.original_steps, config.rolling)[::-1])
+    return rising[torch.arange(num_frames) * config.rolling // num_frames]
+
+
+def lower_edges(timesteps: Tensor, original_steps: int, phases: int) -> Tensor:
     """Return the lower edge of each timestep's phase: the greatest one below it."""
-    edges = torch.tensor(phase_edges(config.original_steps, config.phases))
+    edges = torch.tensor(phase_edges(original_steps, phases))
     return edges[(torch.searchsorted(edges, timesteps.contiguous()) - 1).clamp(min=0)]
 
 

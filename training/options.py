@@ -38,7 +38,8 @@ class RunOptions:
     """What a run is about, beside its numbers."""
 
     stage: str
-    """"image": a spatial LoRA; "motion": a motion module; "adapt": an adapter, an image encoder or a ControlNet."""
+    """"image": a spatial LoRA; "motion": a motion module; "adapt": an adapter, an image encoder or a ControlNet; with
+    `rolling`, a few-step motion module to the rolling sampler."""
     data: Path
     """Folder of clips or images, each with its caption in a .txt file."""
     model: str = "demo"
@@ -130,14 +131,19 @@ def plan(given: Mapping[str, Any]) -> Plan:
         if not isinstance(given.get(table, {}), Mapping):
             raise OptionError(f"{table} is {shown(given[table])}; expected a table, [{table}]")
     own = {name: value for name, value in given.items() if name not in TABLES}
-    # A ControlNet is tuned to the model that it will guide, an image encoder to a motion file of its own kind.
+    # What is tuned goes on with the model that it is for, an image encoder with a motion file of its own kind.
     usual = SCHEDULES_OF.get(given["stage"], TEXT_TO_VIDEO) if isinstance(given["stage"], str) else TEXT_TO_VIDEO
-    own.setdefault("schedule", TEXT_TO_VIDEO if "control_net" in own else usual)
+    tuned = "control_net" in own or given.get("distillation", {}).get("rolling")
+    own.setdefault("schedule", TEXT_TO_VIDEO if tuned else usual)
     options = _made(RunOptions, "the file", own, RunOptions)
     config = with_method(PRESETS[options.preset][options.stage], options.method)
     config = replace(config, loop=_over(_short(config.loop, given), "loop", given),
-                     distillation=_over(config.distillation, "distillation", given),
                      lora=_over(config.lora, "lora_shape", given))
+    how = _over(config.distillation, "distillation", given)
+    try:
+        config = replace(config, distillation=how)
+    except ValueError as error:  # what this stage cannot do
+        raise OptionError(f"[distillation]: {error}") from error
     config = _over(config, "training", given)
     if options.stage == "image":
         config = replace(config, num_frames=1)

@@ -32,7 +32,7 @@ def own_samples(student: Network, draw: Draw, config: DistillationConfig, diffus
     steps = torch.tensor(lcm_timesteps(config.original_steps, config.phases))
     # As a sampler begins, with sigma * noise in the host's scale.
     z = diffusion.add_noise(torch.zeros_like(noise), noise, steps[:1].expand(len(noise)).to(noise.device))
-    for timestep, edge in zip(steps, lower_edges(steps, config), strict=True):
+    for timestep, edge in zip(steps, lower_edges(steps, config.original_steps, config.phases), strict=True):
         at, to = (t.expand(len(z)).to(z.device) for t in (timestep, edge))
         z = (consistency_function(student, z, at, draw.context, diffusion) if config.phases == 1
              else phased_function(student, z, at, to, draw.context, diffusion))

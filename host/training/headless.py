@@ -31,7 +31,15 @@ from ..saving import write_motion
 from ..weights import WeightsError, load_checkpoint, load_control_net, read_lora
 from .bases import load_bases, named_bases
 from .control_nets import adapt_control_net, write_control_net
-from .runs import Request, checked, distil_motion_module, distil_spatial_lora, train_image_encoder, trained_by
+from .runs import (
+    Request,
+    checked,
+    distil_motion_module,
+    distil_spatial_lora,
+    train_image_encoder,
+    trained_by,
+    tune_motion_module,
+)
 
 DEMO = "demo"
 CUTTING = ("training/cache.py", "training/clips.py", "training/data.py")
@@ -136,6 +144,9 @@ def train_plan(plan: Plan, loaded: Loaded, clips: CachedClips, run: Callable[[St
     if control is not None:
         adapted, _ = adapt_control_net(loaded.model, motion, control, data, request, run_stage)
         return lambda path: _write_control_net(path, adapted)
+    if options.stage == "adapt" and plan.config.distillation.rolling:
+        tuned, _ = tune_motion_module(loaded.model, motion, data, request, run_stage)
+        return lambda path: _write_motion(path, tuned)
     if options.stage == "adapt":
         trained, _ = train_image_encoder(loaded.model, motion, True, data, request, run_stage)
         return lambda path: _write_motion(path, trained)

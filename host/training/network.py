@@ -65,7 +65,7 @@ class Trainable(nn.Module):
         """Return the prediction for images (b c h w), or for clips (b f c h w).
 
         Args:
-            timesteps: (b,).
+            timesteps: (b,), or (b, f) where the frames of a clip have their own.
             context: b n d.
             reference: The image that each clip follows, b c h w, where there is an image encoder.
             hint: What the ControlNet follows, where there is one: b f 3 h w in pixels, or b 3 h w for images, 0 to 1.
@@ -75,7 +75,8 @@ class Trainable(nn.Module):
         options = self._options(frames, reference if clips else None, motion_scale)
         if clips:
             # b f c h w -> (b f) c h w
-            z, timesteps, context = z.flatten(0, 1), *(t.repeat_interleave(frames, 0) for t in (timesteps, context))
+            z, context = z.flatten(0, 1), context.repeat_interleave(frames, 0)
+            timesteps = timesteps.flatten() if timesteps.ndim == 2 else timesteps.repeat_interleave(frames)
             hint = hint.flatten(0, 1) if hint is not None else None
         residuals = None if hint is None else self._residuals(z, hint, timesteps.float(), context)
         prediction = self.unet(z, timesteps.float(), context, control=residuals, transformer_options=options)

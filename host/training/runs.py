@@ -63,6 +63,10 @@ class Request:
         how = replace(how, phases=phases) if phases else how
         return self._with(how if guided else without_guidance(how))
 
+    def for_rolling(self, steps: int) -> Request:
+        """Return the request for the rolling sampler of so many steps."""
+        return self._with(replace(self.config.distillation, rolling=steps))
+
     def _with(self, how: DistillationConfig) -> Request:
         return replace(self, config=replace(self.config, distillation=how))
 
@@ -153,6 +157,26 @@ def train_image_encoder(model: ModelPatcher, motion: LoadedMotion, with_motion: 
             setting.model.encoder = _new_encoder(motion, request.config.seed, setting.empty.device)
         setting = replace(setting, origin=setting.origin.and_settings({"with_motion": with_motion}))
         stage = adaptation_stage(setting, ("encoder.", "motion.") if with_motion else ("encoder.",))
+        losses = run(stage, setting)
+        return _finished(motion, stage, request), losses
+
+
+def tune_motion_module(model: ModelPatcher, motion: LoadedMotion, data: Data, request: Request, run: RunStage
+                       ) -> tuple[LoadedMotion, list[float]]:
+    """Tune a few-step motion module to the window of the rolling sampler, without a teacher.
+
+    Best on clips that the few-step model itself has made: others would also teach it what they look like.
+
+    Args:
+        request: `rolling` of its distillation says for how many steps.
+        run: Runs the stage's loop.
+
+    Returns:
+        The motion module, and the loss of every step.
+    """
+    with training():
+        setting = make_setting(model, motion, data, of_the_same_phases(request, motion))
+        stage = adaptation_stage(setting, ("motion.",))
         losses = run(stage, setting)
         return _finished(motion, stage, request), losses
 
@@ -256,8 +280,11 @@ def _finished(motion: LoadedMotion, stage: Stage, request: Request) -> LoadedMot
         patcher.model.set_positions(positions_of(motion.patcher.model) or {})
     if weights := trained("encoder."):
         encoder = held(partial(ImageEncoder, motion.config.channels, **at), weights)
+    how = request.config.distillation
     # What is adapted stays what it was distilled as.
-    trained_as = trained_by(request.config.distillation) if stage.name == "motion" else motion.trained
+    trained_as = trained_by(how) if stage.name == "motion" else motion.trained
+    if how.rolling:
+        trained_as = trained_as.tuned(how.rolling)
     return LoadedMotion(request.name, request.schedule, request.schedule, motion.config, patcher, encoder,
                         sampling=trained_as.sampling, trained=trained_as)
 

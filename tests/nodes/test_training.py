@@ -60,12 +60,15 @@ def test_every_socket_of_a_run_is_what_it_is_called(monkeypatch):
     standing_for("distil_spatial_lora", ({}, []))
     standing_for("distil_motion_module", (None, {}, []))
     standing_for("train_image_encoder", (None, []))
+    standing_for("tune_motion_module", (None, []))
     examples, given = data(), {"preset": "tiny", "steps": 7, "learning_rate": 0.25, "seed": 3, "preview_every": 5,
                                "schedule": "LCM", "num_frames": 6, "name": "mine", "model": "model"}
     execute(nodes.DistillSpatialLoRA, **given)
     execute(nodes.DistillMotionModule, **given, motion_module="module", lora="lora", init="both", decoupled=False)
     execute(nodes.AdaptAdapter, **given, motion_module="module", train=nodes.IMAGE_ENCODER)
-    for name, frames in (("distil_spatial_lora", 1), ("distil_motion_module", 6), ("train_image_encoder", 6)):
+    execute(nodes.AdaptMotionModule, **given, motion_module="module", rolling_steps=3)
+    for name, frames in (("distil_spatial_lora", 1), ("distil_motion_module", 6), ("train_image_encoder", 6),
+                         ("tune_motion_module", 6)):
         model, *_, found, request, run = asked[name]
         config = request.config
         assert (model, request.name, run.name, request.schedule, run.preview_every) == (
@@ -77,6 +80,8 @@ def test_every_socket_of_a_run_is_what_it_is_called(monkeypatch):
     assert asked["distil_motion_module"][1:3] == ("module", "lora")
     how = asked["distil_motion_module"][-2].config.distillation
     assert (how.init, how.decoupled) == ("both", False)
+    assert asked["tune_motion_module"][1] == "module"
+    assert asked["tune_motion_module"][-2].config.distillation.rolling == 3
     assert asked["train_image_encoder"][1:3] == ("module", False)
     execute(nodes.AdaptAdapter, **given, motion_module="module", train=nodes.BOTH)
     assert asked["train_image_encoder"][2] is True

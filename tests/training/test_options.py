@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from animatelcm.training.cache import DataSettings
 from animatelcm.training.clips import ClipSettings
-from animatelcm.training.config import PRESETS, DistillationConfig, LoopConfig, LoRAConfig, TrainingConfig
+from animatelcm.training.config import PRESETS, STAGES, DistillationConfig, LoopConfig, LoRAConfig, TrainingConfig
 from animatelcm.training.options import OptionError, RunOptions, plan, read_toml
 
 WHOLE = """
@@ -63,7 +63,8 @@ def test_an_image_encoder_is_trained_on_the_schedule_of_image_to_video():
     adapted = {"stage": "adapt", "data": "clips", "lora": "lora.safetensors"}
     assert plan(adapted).options.schedule == "AnimateLCM image-to-video"
     assert plan({**adapted, "schedule": "LCM"}).options.schedule == "LCM"
-    assert plan({**adapted, "control_net": "depth.safetensors"}).options.schedule == "AnimateLCM text-to-video"
+    for tuned in ({"control_net": "depth.safetensors"}, {"distillation": {"rolling": 4}}):
+        assert plan({**adapted, **tuned}).options.schedule == "AnimateLCM text-to-video"
 
 
 @pytest.mark.parametrize("change, said", [
@@ -104,8 +105,8 @@ ODD = [3, -1, 0, 2**70, 10**5000, 1.5, float("nan"), float("inf"), True, "text",
        {}, {"a": 1}, Path("x"), None]
 
 
-def with_value(table, name, value):
-    given = {"stage": "motion", "data": "clips", "preset": "tiny"}
+def with_value(table, name, value, stage="motion"):
+    given = {"stage": stage, "data": "clips", "preset": "tiny"}
     return {**given, table: {name: value}} if table else {**given, name: value}
 
 
@@ -123,9 +124,9 @@ def test_a_value_of_another_type_is_named_with_its_table_and_what_was_expected(t
 def test_no_value_ends_in_another_error():
     """All fields with all odd values, and many tables of both at once."""
     draw = random.Random(0)
-    cases = [with_value(table, name, value) for table, name in FIELDS for value in ODD]
+    cases = [with_value(table, name, value, stage) for stage in STAGES for table, name in FIELDS for value in ODD]
     for _ in range(300):
-        given = with_value("", "preset", draw.choice(list(PRESETS)))
+        given = with_value("", "preset", draw.choice(list(PRESETS)), draw.choice(STAGES))
         for table, name in draw.sample(FIELDS, 3):
             place = given.setdefault(table, {}) if table else given
             if isinstance(place, dict):

@@ -34,7 +34,7 @@ def exact(phases, original_steps):
     F = sqrt(a_s) x0 + sqrt(1 - a_s) eps with z = sqrt(a) x0 + sqrt(1 - a) eps are two equations for x0 and eps.
     """
     def predict(z, timesteps, context):
-        edges = lower_edges(timesteps, config_of(phases, original_steps))
+        edges = lower_edges(timesteps, original_steps, phases)
         aim, z = gaussian.along_the_flow(z, timesteps, edges), z.double()
         a, b = (DIFFUSION.alpha(t, z).double() for t in (timesteps, edges))
         share = (b / a).sqrt()
@@ -131,7 +131,7 @@ def test_a_run_of_as_many_steps_goes_from_edge_to_edge(phases, original_steps):
 def test_every_timestep_is_above_its_edge_and_jumps_stay_in_their_phase():
     for phases in (1, *PHASES):
         d = drawn(phases, count=400, skip=20)
-        edges, lower = phase_edges(100, phases), lower_edges(d.timesteps, config_of(phases))
+        edges, lower = phase_edges(100, phases), lower_edges(d.timesteps, 100, phases)
         for timestep, edge, following in torch.stack([d.timesteps, lower, d.next_timesteps], 1).tolist():
             assert edge == max(each for each in edges if each < timestep)
             assert following == max(timestep - 200, edge)

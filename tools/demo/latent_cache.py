@@ -102,6 +102,12 @@ def load_codec(folder: Path) -> Autoencoder:
     return codec.eval().requires_grad_(False)
 
 
+def through_codec(codec: Autoencoder, frames: Tensor) -> Tensor:
+    """Return frames, (f, 3, h, w) with values 0 to 1, as the codec gives them back."""
+    with torch.inference_mode():
+        return ((codec.decode(codec.encode(2 * frames - 1)) + 1) / 2).clamp(0, 1)
+
+
 def encode(codec: Autoencoder, frames: Tensor) -> Tensor:
     """Return the latents, in the UNet's scale, of frames with values 0 to 1."""
     with torch.inference_mode():

@@ -87,6 +87,12 @@ class DemoSampler:
                 encoder.
             negative: The negative prompt.
         """
+        with torch.inference_mode():
+            return self.vae.decode(self.latents(prompt, seed, settings, hints, reference, negative)).permute(0, 3, 1, 2)
+
+    def latents(self, prompt: str, seed: int, settings: Settings, hints: Tensor | None = None,
+                reference: Tensor | None = None, negative: str = "") -> Tensor:
+        """Return the clip's latents in the VAE's scale, f 4 h w; the arguments are those of a call."""
         import comfy.sample
 
         side = SIZE // 8
@@ -94,10 +100,9 @@ class DemoSampler:
         with torch.inference_mode():
             model = self.model if reference is None else self._moving(reference)
             wanted, unwanted = (self._controlled(self._encode(text), hints) for text in (prompt, negative))
-            samples = comfy.sample.sample(
+            return comfy.sample.sample(
                 model, comfy.sample.prepare_noise(latent, seed), settings.steps, settings.cfg, settings.sampler,
                 settings.scheduler, wanted, unwanted, latent, seed=seed, disable_pbar=True)
-            return self.vae.decode(samples).permute(0, 3, 1, 2)
 
     def _moving(self, reference: Tensor | None) -> ModelPatcher:
         from ...host.image_to_video import apply_image_to_video

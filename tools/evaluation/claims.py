@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..demo.obedience import ASKED
 from .intervals import Estimate
 from .methods import BASELINES, BEST, OURS, TEACHER
+from .obeyed import ASKED
 from .report import FIGURES, Row
 
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from ...demo.captions import caption, loose_caption, read
 from ...demo.scenes import Scene, pose_of, random_scene, render
 from ..demo.explained import see
-from ..demo.obedience import ASKED, obeyed
 from .burn import burned
 from .features import clip_features
 from .frechet import FeatureStatistics, statistics_of
 from .motion import path_per_frame, unexplained_change
+from .obeyed import ASKED, obeyed
 from .records import continued
 from .texture import texture_energy
 

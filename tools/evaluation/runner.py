@@ -23,7 +23,7 @@ from ...storage.atomic import replacing
 from ...training import fingerprint
 from ..demo import styles
 from ..demo.backdrop_seen import backdrop_of
-from ..demo.latent_cache import load_codec
+from ..demo.latent_cache import load_codec, through_codec
 from ..demo.sampler import DemoSampler, Settings
 from .frechet import FeatureStatistics
 from .measure import WORDS, Figures, Measured, Run, measure_run, noise_seed, scenes, sum_up, world_statistics
@@ -33,7 +33,8 @@ from .records import continued
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("demo", "host", "motion", "samplers", "tools/demo", "training")
 """The code that makes a clip, or a file that clips are made with."""
-MEASURED = tuple(f"tools/evaluation/{name}.py" for name in ("burn", "features", "motion", "texture", "measure"))
+MEASURED = tuple(f"tools/evaluation/{name}.py" for name in (
+    "burn", "features", "motion", "obeyed", "texture", "measure"))
 """The code that measures one. What was measured with another is measured again, as is what other rooms made."""
 CODEC = WEIGHTS / "codec.safetensors"
 OWN = (*(WEIGHTS / f"{name}.safetensors" for name in ("unet", "text", "motion")), CODEC)
@@ -140,7 +141,8 @@ class Runner:
 
     def _through_codec(self, words: str, seed: int, prompts: int) -> list[Measured]:
         record = self.folder / f"through-codec-{seed}-{evidence(f'codec {words}', [CODEC], *MEASURED)}.jsonl"
-        return self._measured(lambda scene: decoded(self.codec, render(scene).frames), words, seed, prompts, record)
+        return self._measured(lambda scene: through_codec(self.codec, render(scene).frames), words, seed, prompts,
+                              record)
 
     def _measured(self, draw: Callable[[Scene], Tensor], words: str, seed: int, prompts: int, record: Path
                   ) -> list[Measured]:
@@ -167,12 +169,6 @@ def sampled(sampler: DemoSampler, method: Method, scene: Scene, seed: int, setti
     reference = render(scene).frames[0] if method.follows == "image" else None
     clip = sampler(WORDS[method.words](scene), seed, settings, hints, reference)
     return styles.plain(clip) if method.pastel else clip
-
-
-def decoded(codec: Autoencoder, frames: Tensor) -> Tensor:
-    """Return frames, (f, 3, h, w) with values 0 to 1, as the codec gives them back."""
-    with torch.inference_mode():
-        return ((codec.decode(codec.encode(2 * frames - 1)) + 1) / 2).clamp(0, 1)
 
 
 def digest(method: Method) -> str:

@@ -41,6 +41,13 @@ GRAPHS: dict[str, dict[str, Node]] = {
         "save": Node(f"{PREFIX}SaveMotionModule", (720, 0), (340, 90),
                      links={"motion_module": ("lora", "motion_module")}),
     },
+    "AdaptMotionModule": {
+        "motion": MOTION,
+        "adapt": Node(f"{PREFIX}AdaptMotionModule", (350, 0), (340, 400),
+                      links={"motion_module": ("motion", "motion_module")}),
+        "save": Node(f"{PREFIX}SaveMotionModule", (740, 0), (340, 90),
+                     links={"motion_module": ("adapt", "motion_module")}),
+    },
     "SaveControlNet": {
         "control": Node("ControlNetLoader", (0, 0), (320, 70),
                         {"control_net_name": "AnimateLCM_demo_layout_few_steps.safetensors"}),

@@ -24,14 +24,16 @@ def lora(tmp_path):
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_the_adapter_is_trained_on_the_model_with_its_lora(lora, given, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("training", "changes"), [
+    ("train_image_encoder", {}), ("tune_motion_module", {"distillation": {"rolling": 4}})])
+def test_what_is_adapted_is_trained_on_the_model_with_its_lora(lora, given, training, changes, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(headless, "load_motion", lambda path: loaded_motion(tmp_path))
-    monkeypatch.setattr(headless, "train_image_encoder",
+    monkeypatch.setattr(headless, training,
                         lambda model, motion, *rest: seen.append(weights_of(model)) or (motion, []))
     model = tiny_model()
     before = weights_of(model)
-    settings = {"stage": "adapt", "data": "clips", "preset": "tiny"} | ({"lora": str(lora)} if given else {})
+    settings = {"stage": "adapt", "data": "clips", "preset": "tiny"} | changes | ({"lora": str(lora)} if given else {})
     headless.train_plan(plan(settings), Loaded(model, None, None, "tiny"), clips=None, run=None, report=print)
     differing = {key for key, weight in seen[0].items() if not torch.equal(weight, before[key])}
     assert differing == ({KEY} if given else set())

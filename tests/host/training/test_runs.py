@@ -1,16 +1,19 @@
 """Whole training runs on the tiny model: results, resumes, interrupts, and a host that stays as it was."""
 
 import copyreg
+import math
 from dataclasses import replace
 
 import comfy.model_management
 import pytest
 import torch
 from animatelcm.host.motion import apply_motion, load_motion
-from animatelcm.host.saving import save_motion
+from animatelcm.host.saving import save_motion, write_motion
 from animatelcm.host.training import runs
 from animatelcm.host.training.dataset import NodeData
+from animatelcm.host.training.network import Trainable
 from animatelcm.host.training.node_run import checkpoint_path, configure
+from animatelcm.motion.trained import Trained
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host.snapshots import changed, library_attributes, options_of, parts_of, weights_of
 from animatelcm.tests.host.training.training_data import (
@@ -20,6 +23,7 @@ from animatelcm.tests.host.training.training_data import (
     distil_spatial_lora,
     request,
     train_image_encoder,
+    tune_motion_module,
 )
 from animatelcm.tests.support import (
     CONFIG,
@@ -90,6 +94,37 @@ def test_every_stage_changes_what_it_trains(model, motion):
     assert all(weight.abs().sum() > 0 for weight in followed.encoder.model.state_dict().values())
     both, _ = train_image_encoder(model, trained, True, data(), request("adapt", "both"))
     assert not torch.equal(next(both.patcher.model.parameters()), next(trained.patcher.model.parameters()))
+
+
+def test_a_module_is_tuned_to_the_rolling_sampler_and_says_so(model, motion, tmp_path):
+    """And nothing else is: the given one and the MODEL stay, and so does how it was distilled."""
+    phased = replace(motion, trained=Trained(phases=3, how="motion weight 1"))
+    before = {key: weight.clone() for key, weight in motion.patcher.model.state_dict().items()}
+    tuned, losses = tune_motion_module(model, phased, data(), request("adapt").for_rolling(3))
+    assert len(losses) == 2 and all(math.isfinite(loss) for loss in losses)
+    assert tuned.encoder is None and tuned.config == motion.config
+    new = tuned.patcher.model.state_dict()
+    assert not any(torch.equal(before[key], new[key]) for key in before)
+    assert all(torch.equal(before[key], weight) for key, weight in motion.patcher.model.state_dict().items())
+    how = "motion weight 1; tuned to the Rolling Sampler at 3 steps"
+    assert tuned.trained == Trained(phases=3, how=how)
+    write_motion(tuned, tmp_path / "mine.safetensors")
+    assert load_motion(tmp_path / "mine.safetensors").trained == tuned.trained
+    assert Trained().tuned(4).how == "tuned to the Rolling Sampler at 4 steps"
+
+
+def test_a_module_that_is_tuned_sees_the_noise_of_the_rolling_sampler(model, motion, monkeypatch):
+    seen = []
+
+    def forward(own, z, timesteps, *rest, **more):
+        seen.append(timesteps.tolist())
+        return genuine(own, z, timesteps, *rest, **more)
+
+    genuine = Trainable.forward
+    monkeypatch.setattr(Trainable, "forward", forward)
+    tune_motion_module(model, motion, data(), request("adapt", steps=1).for_rolling(3))
+    # The student's, and the target's one level on, of which the first frame's is the clean latent itself.
+    assert sorted(seen) == [[[0, 339, 669]], [[339, 669, 999]]]
 
 
 def test_all_at_once_gives_a_lora_as_well(model, motion):

@@ -39,8 +39,9 @@ def in_a_node(training):
     return run
 
 
-distil_spatial_lora, distil_motion_module, train_image_encoder, adapt_control_net = map(in_a_node, (
-    runs.distil_spatial_lora, runs.distil_motion_module, runs.train_image_encoder, control_nets.adapt_control_net))
+distil_spatial_lora, distil_motion_module, train_image_encoder, tune_motion_module, adapt_control_net = map(
+    in_a_node, (runs.distil_spatial_lora, runs.distil_motion_module, runs.train_image_encoder, runs.tune_motion_module,
+                control_nets.adapt_control_net))
 
 
 def short_runs(monkeypatch, path):

@@ -13,7 +13,7 @@ from animatelcm.demo.captions import caption, loose_caption
 from animatelcm.demo.files import FEW_STEP_LAYOUT, I2V_MOTION, LAYOUT, MODELS, PASTEL, WEIGHTS
 from animatelcm.demo.scenes import Scene, outline, render
 from animatelcm.tools.demo import styles
-from animatelcm.tools.demo.latent_cache import load_codec
+from animatelcm.tools.demo.latent_cache import load_codec, through_codec
 from animatelcm.tools.demo.sampler import DISTILLED, Parts, Settings
 from animatelcm.tools.evaluation import measure, runner
 from animatelcm.tools.evaluation.claims import against_baselines, against_teacher, seed_by_seed, texture_kept
@@ -33,7 +33,7 @@ from animatelcm.tools.evaluation.methods import (
     personalised,
 )
 from animatelcm.tools.evaluation.report import TITLES, Row, Section, plain, plot, plot_training
-from animatelcm.tools.evaluation.runner import Runner, decoded, digest, sampled
+from animatelcm.tools.evaluation.runner import Runner, digest, sampled
 from animatelcm.tools.evaluation.sections import SEARCH_SEED, Scope, adapters, chosen_cfg, row, samplers
 
 
@@ -184,7 +184,7 @@ def test_a_method_is_shown_what_it_follows_and_measured_in_the_worlds_palette():
 
 def test_the_codec_gives_back_what_it_is_given_nearly():
     frames = render(Scene("penguin", "left", "snow")).frames[::8]
-    back = decoded(load_codec(WEIGHTS), frames)
+    back = through_codec(load_codec(WEIGHTS), frames)
     assert back.shape == frames.shape and back.min() >= 0 and back.max() <= 1
     assert 1e-5 < (back - frames).square().mean() < 0.002
 
@@ -198,7 +198,7 @@ def measured(monkeypatch):
         0.5, 0.0))
     monkeypatch.setattr(measure, "WORLD_CLIPS", 3)
     monkeypatch.setattr(runner, "load_codec", lambda folder: None)
-    monkeypatch.setattr(runner, "decoded", lambda codec, frames: decodings.append(None) or torch.ones(1))
+    monkeypatch.setattr(runner, "through_codec", lambda codec, frames: decodings.append(None) or torch.ones(1))
     return decodings
 
 

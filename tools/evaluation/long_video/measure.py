@@ -13,8 +13,8 @@ from torch import Tensor
 from ....demo.captions import read
 from ....demo.scenes import FASTEST, Scene, pose_of
 from ...demo.explained import behind, see
-from ...demo.obedience import obeyed
 from ..motion import unexplained_change
+from ..obeyed import obeyed
 from ..texture import texture_energy
 
 STRETCH, EVERY = 16, 4

@@ -51,6 +51,9 @@ The rest was measured. A difference is counted where its interval, over the same
 
 ![What becomes of identity, colour and texture](long-video.png)
 
+*Tuned module* is the same motion module after {tuning_steps} steps of *Adapt Motion Module*, on {tuning_clips} clips
+that it had made itself.
+
 *16 frames in one piece* is what the same model does with a single clip: no way to make a long video can be expected to
 show more of what the prompts say.
 
@@ -66,6 +69,7 @@ VARIANTS = """## Variants
 
 {tables}
 
+- *tuned on the world's clips*: on those that the demo model was trained on, in place of its own.
 - *8 anchors*, *at half the lowest noise*, *without noise*: other finished frames in front of the rolling queue.
 - *queue in 2 parts*: latent partitioning of FIFO-Diffusion (Kim et al. 2024). The queue is longer than the window, so
   that the frames of a call differ less in noise.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,10 +17,11 @@ from ..records import continued
 from ..runner import OWN, evidence
 from .measure import Movement, Stretch, Video, measure_movement, measure_stretches
 from .sampling import LongSampler, Sampled
+from .tuned import tuned
 from .ways import Way
 
-MEASURED = ("tools/evaluation/motion.py", "tools/evaluation/texture.py", "tools/evaluation/measure.py",
-            *(f"tools/evaluation/long_video/{name}.py" for name in ("measure", "sampling")))
+MEASURED = tuple(f"tools/evaluation/{name}.py" for name in (
+    "motion", "obeyed", "texture", "measure", "long_video/measure", "long_video/sampling"))
 """The code that makes a video and measures it. What other code has measured is measured again."""
 
 
@@ -29,16 +30,12 @@ class LongRunner:
 
     def __init__(self, folder: Path, parts: Parts) -> None:
         self.folder, self.parts = folder, parts
+        self.sampler, self.parts_for = cache(LongSampler), cache(self._parts_for)
         self.bar = tqdm(unit=" videos", mininterval=5)
 
-    @cached_property
-    def sampler(self) -> LongSampler:
-        return LongSampler(self.parts)
-
-    @cached_property
-    def weights(self) -> str:
-        """Return a name for what makes and measures the videos, whatever the way."""
-        return evidence("long video", [*OWN, *self.parts.files], *MEASURED)
+    def _parts_for(self, way: Way) -> Parts:
+        """Return the files that a way is sampled with."""
+        return self.parts if way.tuned_on is None else tuned(way, self.parts, self.folder)
 
     def __call__(self, way: Way, seed: int, prompts: int, num_frames: int) -> list[Video]:
         """Measure the videos of a way for the prompts of a seed, going on after those that are measured already."""
@@ -52,13 +49,14 @@ class LongRunner:
             return asdict(measured)
 
         # Not the code of ways: another row in the table changes nothing of the others.
-        name = fingerprint.digest(self.weights, way, way.borders(num_frames))[:12]
+        made_by = evidence("long video", [*OWN, *self.parts_for(way).files], *MEASURED)
+        name = fingerprint.digest(made_by, way, way.borders(num_frames))[:12]
         record = self.folder / f"{way.slug}-{num_frames}-{seed}-{name}.jsonl"
         return [_read(line) for line in continued(record, prompts, measure)]
 
     def video(self, way: Way, scene: Scene, seed: int, num_frames: int) -> Sampled:
         """Return the video of a scene's prompt."""
-        return self.sampler(way, caption(scene), seed, num_frames)
+        return self.sampler(self.parts_for(way))(way, caption(scene), seed, num_frames)
 
 
 def measure_video(way: Way, scene: Scene, sampled: Sampled) -> Video:

@@ -23,7 +23,8 @@ from .columns import COLUMNS, legend
 from .figures import Row, over_stretches, row, sum_up, without_each
 from .measure import EVERY, STRETCH, Video, looked_at
 from .runner import LongRunner
-from .ways import ANCHORED, LONG_VIDEO, MAIN, ROLLING, VARIANTS, WAYS, Way
+from .tuned import CLIPS, STEPS
+from .ways import ANCHORED, LONG_VIDEO, MAIN, ROLLING, TUNED, VARIANTS, WAYS, Way
 
 PICTURED, PICTURED_FRAMES = 3, 64
 """Prompts and frames of the moving picture, at most: the whole videos would be large."""
@@ -70,7 +71,8 @@ def markdown(table: Table, seeds: int, prompts: int, frames: int) -> str:
     return page.PAGE.format(
         seeds=seeds, prompts=prompts, frames=frames, videos=seeds * prompts, legend=legend(),
         stretch=STRETCH, step=EVERY * STRETCH, variants=section,
-        verdicts=table.verdicts((way, LONG_VIDEO) for way in (ROLLING, ANCHORED)),
+        tuning_steps=STEPS, tuning_clips=CLIPS,
+        verdicts=table.verdicts([*((way, LONG_VIDEO) for way in (ROLLING, ANCHORED, TUNED)), (TUNED, ROLLING)]),
         tables=page.tables([found for name, found in rows.items() if name not in variants]))
 
 

@@ -9,6 +9,8 @@ from ....samplers.rolling import Rolling
 
 WINDOW = 16
 """Frames that the modules were trained with."""
+OWN, WORLD = "own", "world"
+"""Clips that the few-step model has made itself, or those of the world that the demo model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Way:
     overlap: int = 4
     """Frames that the windows of Long Video share."""
     steps: int = 4
+    tuned_on: str | None = None
+    """What clips the motion module was tuned to the rolling sampler on, OWN or WORLD; None: it was not."""
     one_piece: bool = False
     """Whether a video has no more than a window of frames, whatever is asked for."""
 
@@ -55,10 +59,13 @@ def windows(num_frames: int, overlap: int) -> list[range]:
 ONE_PIECE = Way("16 frames in one piece", one_piece=True)
 LONG_VIDEO = Way("Long Video, overlap 4")
 ROLLING, ANCHORED = Way("Rolling Sampler", Rolling(WINDOW)), Way("Rolling Sampler, 4 anchors", Rolling(WINDOW, 4))
-MAIN = (LONG_VIDEO, ROLLING, ANCHORED)
+TUNED = Way("Rolling Sampler, tuned module", Rolling(WINDOW), tuned_on=OWN)
+MAIN = (LONG_VIDEO, ROLLING, ANCHORED, TUNED)
 """What the nodes offer and README compares."""
 VARIANTS = {
     Way("Long Video, overlap 8", overlap=8): LONG_VIDEO,
+    Way("tuned module, 4 anchors", Rolling(WINDOW, 4), tuned_on=OWN): TUNED,
+    Way("module tuned on the world's clips", Rolling(WINDOW), tuned_on=WORLD): TUNED,
     Way("8 anchors", Rolling(WINDOW, 8)): ANCHORED,
     Way("4 anchors at half the lowest noise", Rolling(WINDOW, 4, anchor_noise=0.5)): ANCHORED,
     Way("4 anchors without noise", Rolling(WINDOW, 4, anchor_noise=0.0)): ANCHORED,

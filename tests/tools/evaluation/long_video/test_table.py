@@ -106,7 +106,7 @@ def test_figures_that_are_not_there_are_left_empty():
 def test_a_run_that_was_killed_goes_on(tmp_path, monkeypatch):
     stub = Stub()
     run = LongRunner(tmp_path, DISTILLED)
-    vars(run)["sampler"] = stub
+    run.sampler = lambda parts: stub
     with monkeypatch.context() as patch:
         patch.setattr(runner, "measure_video", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt)
                       if len(stub.asked) == 3 else VIDEO)
@@ -127,7 +127,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path, monkeypatch):
 
 def test_a_record_holds_what_was_measured(tmp_path):
     run = LongRunner(tmp_path, DISTILLED)
-    vars(run)["sampler"] = Stub()
+    run.sampler = lambda parts: Stub()
     first = run(ONE_PIECE, 0, 1, 32)
     assert first[0].evaluations == 4 and math.isnan(first[0].movement.seams) and len(first[0].stretches) == 1
     again = run(ONE_PIECE, 0, 1, 32)
@@ -138,6 +138,8 @@ def test_the_page_is_written_with_its_pictures(tmp_path, monkeypatch, capsys):
     variant, other = next(iter(VARIANTS.items()))
     ways = [ONE_PIECE, *MAIN, variant]
     monkeypatch.setattr(runner, "LongSampler", Stub)
+    monkeypatch.setattr(runner, "tuned", lambda way, parts, folder: replace(parts, control_net=folder / "tuned"))
+    monkeypatch.setattr(runner, "evidence", lambda settings, files, *code: str(files))
     monkeypatch.setattr(table, "PICTURED_FRAMES", 20)
     monkeypatch.setattr(sys, "argv", ["x", "--seeds", "2", "--prompts", "1", "--frames", "32", "--folder",
                                       str(tmp_path / "records"), "--docs", str(tmp_path),
@@ -148,7 +150,7 @@ def test_the_page_is_written_with_its_pictures(tmp_path, monkeypatch, capsys):
     assert f"- **{variant.name}**, beside {other.name}:" in text
     assert all(f"({path})" in text and (tmp_path / path).is_file() for path in ("long-video.png", "long-video.webp"))
     with Image.open(tmp_path / "long-video.webp") as moving:
-        assert (moving.n_frames, moving.size) == (20, (3 * SIDE, SIDE + 14))
+        assert (moving.n_frames, moving.size) == (20, (len(MAIN) * SIDE, SIDE + 14))
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert set(printed["ways"]) == {way.name for way in ways} and printed["frames"] == 32
     assert printed["ways"][ROLLING.name]["evaluations"]["mean"] == 4
