@@ -250,19 +250,21 @@ def _sprite(scene: Scene, pose: Pose, centres: Tensor, moments: list[int]) -> Te
     return place(sprites()[index, phases], middles, pose.scale, pose.turn, pose.flip, pose.stretch)
 
 
-def place(cells: Tensor, middles: Tensor, scale: float, turn: float, flip: bool, stretch: float) -> Tensor:
-    """Draw sprites, (f, 4, CELL, CELL), with their middles in places of the frame: (f, 4, SIZE, SIZE).
+def place(cells: Tensor, middles: Tensor, scale: float, turn: float, flip: bool, stretch: float, side: int = SIZE
+          ) -> Tensor:
+    """Draw sprites, (f, 4, CELL, CELL), with their middles in places of the frame: (f, 4, side, side).
 
     Args:
         middles: x and y in pixels, (f, 2).
         turn, flip, stretch: As `attitude` has them.
+        side: Of the frame, in pixels.
     """
     # From a frame's pixel to the sprite's: the picture is moved, turned, stretched and mirrored backwards.
     matrix = _rotation(-turn) / scale
     matrix = torch.tensor([[-stretch if flip else stretch], [1 / stretch]]) * matrix
-    offset = -((middles - SIZE / 2) @ matrix.T) / (CELL / 2)
-    theta = torch.cat([(matrix * (SIZE / CELL)).expand(len(cells), 2, 2), offset.unsqueeze(2)], dim=2)
-    grid = F.affine_grid(theta, [len(cells), 4, SIZE, SIZE], align_corners=False)
+    offset = -((middles - side / 2) @ matrix.T) / (CELL / 2)
+    theta = torch.cat([(matrix * (side / CELL)).expand(len(cells), 2, 2), offset.unsqueeze(2)], dim=2)
+    grid = F.affine_grid(theta, [len(cells), 4, side, side], align_corners=False)
     return F.grid_sample(cells, grid, mode="bilinear", align_corners=False)
 
 

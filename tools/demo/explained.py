@@ -6,6 +6,7 @@ place, by correlation (SSD in the Fourier domain). The background is the colour 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -155,22 +156,51 @@ class Picture:
         """Return the same at every place, (looks, f, y, x): of its middle, REACH before the frame's to REACH behind."""
         drawn = torch.stack([_drawn(look, self.cell) for look in looks])
         colour, opacity = drawn[:, :3] * light.view(3, 1, 1), drawn[:, 3:]
-        shape = drawn.shape[-1] * 2
         sprite = _spectrum(torch.cat([colour, -opacity], dim=1)).conj()
         # The square of colour - opacity * background.
         square = _spectrum(torch.cat([colour.square().sum(1, keepdim=True), -2 * colour * opacity, opacity.square()],
                                      dim=1)).conj()
-        both = torch.einsum("nchw,fchw->nfhw", sprite, self.parts)
-        cost = torch.einsum("nchw,chw->nhw", square, self.ground).unsqueeze(1)
-        everywhere = torch.fft.irfft2(2 * both - cost, s=(shape, shape))
         reach = REACH // self.cell
-        return everywhere.roll((reach, reach), (2, 3))[..., :2 * reach + 1, :2 * reach + 1]
+        return _correlation(2 * sprite, self.parts, reach) - _correlation(square, self.ground.unsqueeze(0), reach)
 
 
 def _spectrum(pictures: Tensor) -> Tensor:
     """Return the Fourier transform with as much nothing around, so that nothing wraps around."""
     side = 2 * pictures.shape[-1]
     return torch.fft.rfft2(pictures, s=(side, side))
+
+
+def _correlation(sprites: Tensor, pictures: Tensor, reach: int) -> Tensor:
+    """Return the correlation, summed over the channels, of sprites with pictures, no further than `reach` away.
+
+    That is so few places that products with rows of the inverse transform take a fraction of a fast transform's time.
+
+    Args:
+        sprites: Conjugate spectra, (n, c, side, side / 2 + 1).
+        pictures: Spectra, (f, c, side, side / 2 + 1).
+
+    Returns:
+        (n, f, y, x), that of no shift in the middle.
+    """
+    side, half = sprites.shape[-2:]
+    rows, columns = _inverse(side, reach)
+    pairs = len(sprites) * len(pictures)
+    # h w n c, h w c f -> h w (n f): the products that follow are then of large matrices, and nothing is copied.
+    products = sprites.permute(2, 3, 0, 1).flatten(0, 1) @ pictures.permute(2, 3, 1, 0).flatten(0, 1)
+    across = columns @ products.view(side, half, pairs)
+    found = (rows @ across.view(side, -1)).real
+    return found.view(len(rows), len(columns), len(sprites), len(pictures)).permute(2, 3, 0, 1)
+
+
+@cache
+def _inverse(side: int, reach: int) -> tuple[Tensor, Tensor]:
+    """Return the inverse transform's rows for the places near the first, (2 reach + 1, side), and those for the half
+    that a real picture's spectrum has, (2 reach + 1, side / 2 + 1)."""
+    places = torch.arange(-reach, reach + 1).double()
+    waves = torch.exp(2j * math.pi / side * places.unsqueeze(1) * torch.arange(side)) / side
+    twice = torch.full((side // 2 + 1,), 2.0)
+    twice[[0, -1]] = 1.0
+    return waves.to(torch.complex64), (waves[:, :side // 2 + 1] * twice).to(torch.complex64)
 
 
 def _follow(clip: Tensor, subject: int, light: Tensor) -> tuple[float, Tensor, Tensor]:
@@ -197,16 +227,21 @@ def _follow(clip: Tensor, subject: int, light: Tensor) -> tuple[float, Tensor, T
 def _exact(frame: Tensor, background: Tensor, look: Look, start: Tensor, light: Tensor
            ) -> tuple[float, Tensor, Tensor]:
     """Return the share of a frame that a look explains at the best place near `start`, that place, and its mask."""
-    axis = torch.arange(-NEAR, NEAR + 1).float()
-    places = start + torch.cartesian_prod(axis, axis)
-    cells = sprites()[look.subject, look.phase].expand(len(places), -1, -1, -1)
-    drawn = place(cells, places, look.scale, look.turn, look.flip, look.stretch)
-    colour, opacity = drawn[:, :3] * light.view(3, 1, 1), drawn[:, 3:]
-    left = frame - background * (1 - opacity) - colour
-    differs = (frame - background).square()
-    gains = (differs - left.square()).sum((1, 2, 3))
-    best = int(gains.argmax())
+    # Whole pixels away it looks the same: it is drawn once, with a border, of which each place cuts a part.
+    cell = sprites()[look.subject, look.phase].unsqueeze(0)
+    drawn = place(cell, start.unsqueeze(0) + NEAR, look.scale, look.turn, look.flip, look.stretch, SIZE + 2 * NEAR)[0]
+    colour, opacity = drawn[:3] * light.view(3, 1, 1), drawn[3:]
+    differs = frame - background
+    # The square of differs - (colour - opacity * background), less that of differs, written out.
+    under = background.expand(3, SIZE, SIZE)
+    sheets = torch.cat([2 * colour, opacity, colour.square().sum(0, keepdim=True), colour * opacity, opacity.square()])
+    pictures = torch.cat([differs, -2 * (differs * under).sum(0, keepdim=True), -torch.ones_like(under[:1]), 2 * under,
+                          -under.square().sum(0, keepdim=True)])
+    gains = F.conv2d(sheets.unsqueeze(0), pictures.unsqueeze(0))[0, 0]
+    y, x = divmod(int(gains.argmax()), 2 * NEAR + 1)
+    colour, opacity = (part[:, y:y + SIZE, x:x + SIZE] for part in (colour, opacity))
     # What the look would add counts as well: where there is nothing, nothing is explained.
-    added = (colour[best] - opacity[best] * background).square()
-    wrong, there, wanted = ((opacity[best] * square).sum() for square in (left[best].square(), differs, added))
-    return float((1 - wrong / there.maximum(wanted).clamp(min=1e-6)).clamp(min=0)), places[best], opacity[best, 0]
+    added = colour - opacity * background
+    wrong, there, wanted = ((opacity * part.square()).sum() for part in (differs - added, differs, added))
+    explained = float((1 - wrong / there.maximum(wanted).clamp(min=1e-6)).clamp(min=0))
+    return explained, start + NEAR - torch.tensor([x, y]), opacity[0]
