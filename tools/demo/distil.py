@@ -167,11 +167,11 @@ class Recipe:
 
 
 RECIPES = {
-    "lora": Recipe("image", 1_500, 2e-3, 1, 0.0, 0.0, distil_lora),
+    "lora": Recipe("image", 700, 2e-3, 1, 0.0, 0.0, distil_lora),
     # Where an object is heading is decided while the noise is nearly everything, and by the words alone where it is all
     # there is; its colours, long after.
-    "t2v": Recipe("motion", 1_200, 5e-4, SKIP, 0.5, 0.4, distil_motion),
-    "i2v": Recipe("adapt", 1_200, 1e-3, SKIP, 0.0, 0.0, train_encoder),
+    "t2v": Recipe("motion", 500, 5e-4, SKIP, 0.5, 0.4, distil_motion),
+    "i2v": Recipe("adapt", 1_000, 1e-3, SKIP, 0.0, 0.0, train_encoder),
     # It works already, and is easily spoilt.
     "adapted": Recipe("adapt", 300, 1e-4, SKIP, 0.0, 0.0, adapt_layout),
 }

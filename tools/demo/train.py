@@ -45,17 +45,17 @@ def train_motion(workspace: Workspace, steps: int) -> None:
 
 def go_on_and_finish(name: str, train: Train, pace: tuple[int, float], entries: int, steps: int, workspace: Workspace
                      ) -> None:
-    """Train a long stage for its steps, or from where it was for its minutes; half of them finish it."""
+    """Train a long stage for its steps, or from where it was for its minutes; a third of them finish it."""
     folder, device = workspace.folder, workspace.device
     checkpoint, finished = folder / f"{name}.pt", folder / f"{name}-finish.pt"
     before = checkpoints.load(checkpoint, torch.device("cpu"), mmap=True)["step"] if checkpoint.exists() else 0
     if workspace.minutes is None:
-        plan, sitting = Plan(folder, workspace.seed, *pace, steps=max(1, steps // 2)), Sitting()
-        finish = done = train(plan, entries, sitting, device)
+        plan, sitting = Plan(folder, workspace.seed, *pace, steps=max(1, steps - steps // 3)), Sitting()
+        done, finish = train(plan, entries, sitting, device), max(1, steps // 3)
     else:
-        plan, sitting = Plan(folder, workspace.seed, *pace, steps=ENDLESS), Sitting(workspace.minutes / 2)
+        plan, sitting = Plan(folder, workspace.seed, *pace, steps=ENDLESS), Sitting(workspace.minutes * 2 / 3)
         done = train(plan, entries, sitting, device)
-        finish = max(1, done - before)
+        finish = max(1, (done - before) // 2)
     if done > before:
         # The checkpoint of another finish began with other weights.
         finished.unlink(missing_ok=True)
@@ -63,7 +63,7 @@ def go_on_and_finish(name: str, train: Train, pace: tuple[int, float], entries: 
 
 
 STAGES: dict[str, tuple[Callable[[Workspace, int], None], int]] = {
-    "codec": (train_codec, 16_000), "image": (train_image, 4_800), "motion": (train_motion, 2_800),
+    "codec": (train_codec, 16_000), "image": (train_image, 7_200), "motion": (train_motion, 6_600),
     "pastel": (styles.train_pastel, 400), "sway": (styles.train_sway, 300), "layout": (layout.train_layout, 1_000),
     **{name: (partial(distil.train_stage, name), recipe.steps) for name, recipe in distil.RECIPES.items()},
 }

@@ -17,7 +17,7 @@ from ..records import continued
 from ..runner import OWN, evidence
 from .measure import Movement, Stretch, Video, measure_movement, measure_stretches
 from .sampling import LongSampler, Sampled
-from .tuned import tuned
+from .tuned import CODE, tuned
 from .ways import Way
 
 MEASURED = tuple(f"tools/evaluation/{name}.py" for name in (
@@ -35,7 +35,10 @@ class LongRunner:
 
     def _parts_for(self, way: Way) -> Parts:
         """Return the files that a way is sampled with."""
-        return self.parts if way.tuned_on is None else tuned(way, self.parts, self.folder)
+        if way.tuned_on is None:
+            return self.parts
+        made_from = evidence("tuned", [*OWN, *self.parts.files], *CODE)
+        return tuned(way, self.parts, self.folder / f"tuned-{made_from}")
 
     def __call__(self, way: Way, seed: int, prompts: int, num_frames: int) -> list[Video]:
         """Measure the videos of a way for the prompts of a seed, going on after those that are measured already."""

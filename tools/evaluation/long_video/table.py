@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,10 +76,10 @@ def markdown(table: Table, seeds: int, prompts: int, frames: int) -> str:
         tables=page.tables([found for name, found in rows.items() if name not in variants]))
 
 
-def picture(run: LongRunner, prompts: int, frames: int, path: Path) -> None:
-    """Write the moving picture: the first prompts of the first seed in the main ways."""
+def picture(run: LongRunner, ways: Sequence[Way], prompts: int, frames: int, path: Path) -> None:
+    """Write the moving picture: the first prompts of the first seed in each of the ways."""
     prompts, frames = min(prompts, PICTURED), min(frames, PICTURED_FRAMES)
-    pictures.animate([{way.name: run.video(way, scene, noise_seed(0, number), frames).clip for way in MAIN}
+    pictures.animate([{way.name: run.video(way, scene, noise_seed(0, number), frames).clip for way in ways}
                       for number, scene in enumerate(scenes(0, prompts))], path)
 
 
@@ -111,7 +111,8 @@ def main() -> None:
     begins = [frames.start for frames in looked_at(chosen.frames)]
     pictures.plot(begins, {way.name: table.curves(way.name) for way in MAIN if way in ways},
                   chosen.docs / "long-video.png")
-    picture(run, chosen.prompts, chosen.frames, chosen.docs / "long-video.webp")
+    picture(run, [way for way in MAIN if way in ways] or ways, chosen.prompts, chosen.frames,
+            chosen.docs / "long-video.webp")
     write_text(chosen.docs / "long-video.md", text)
     figures = {name: {figure: value.plain() for figure, value in found.figures.items()}
                for name, found in table.rows.items()}

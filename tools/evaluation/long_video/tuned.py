@@ -18,7 +18,7 @@ from ....demo.scenes import random_scene
 from ....storage.atomic import replacing
 from ....training.config import TrainingConfig
 from ....training.draws import Examples, Source
-from ....training.fingerprint import digest, of_files
+from ....training.fingerprint import of_files
 from ....training.origin import Origin
 from ...demo.distil import SCHEDULE, settings, write_motion_half
 from ...demo.sampler import FEW_STEP_SETTINGS, DemoSampler, Parts, with_lora
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CLIPS = 120
 """Clips that the model makes itself to be tuned on."""
 STEPS, RATE = 200, 2e-4
+CODE = "tools/evaluation/long_video/tuned.py", "tools/evaluation/trainings.py"
+"""What tunes, beside the rooms that know how."""
 NOISE = 5_000_000
 """Seed of the first clip's noise, far from those of the clips that are measured."""
 
@@ -91,8 +93,6 @@ def tuned(way: Way, parts: Parts, folder: Path) -> Parts:
     from ....host.training.runs import Request, tune_motion_module
 
     assert parts.motion is not None and way.rolling is not None
-    made_from = digest(of_files([parts.motion, *parts.loras]), CLIPS, STEPS, RATE)[:12]
-    folder = folder / f"tuned-{made_from}"
     path, world = folder / f"{way.tuned_on}-{way.steps}.safetensors", data(folder)
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
