@@ -13,6 +13,7 @@ from animatelcm.client.api import ComfyClient, Progress, RunError, saved_files
 from animatelcm.client.workflow import load, set_value, to_prompt
 from animatelcm.tests.server.sampling import latents, latents_of, sampling
 from animatelcm.tools.hosts.server import Server
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"
@@ -96,3 +97,23 @@ def test_the_examples_follow_one_another(client: ComfyClient, server: Server) ->
     with av.open(io.BytesIO(client.fetch_file(saved))) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 16 and frames[0].std() > 0
+
+
+def test_a_motion_module_is_tuned_to_the_rolling_sampler(client: ComfyClient, server: Server) -> None:
+    """In the graph that distils one, by the other node; the saved file says what it was tuned to."""
+    prompt = example(client, "20 Train Motion Module Demo", "AnimateLCM_DistillMotionModule.name=tuned",
+                     "AnimateLCM_DistillMotionModule.steps=2", "AnimateLCM_SaveMotionModule.filename_prefix=tuned",
+                     "AnimateLCM_LoadMotionModule.motion_file=AnimateLCM_demo_t2v.safetensors")
+    [node] = [node for node in prompt.values() if node["class_type"] == "AnimateLCM_DistillMotionModule"]
+    taken = client.object_info()["AnimateLCM_AdaptMotionModule"]["input"]["required"]
+    node["class_type"] = "AnimateLCM_AdaptMotionModule"
+    node["inputs"] = {name: value for name, value in node["inputs"].items() if name in taken} | {"rolling_steps": 4}
+    # Its losses were the third output.
+    for other in prompt.values():
+        for name, value in other["inputs"].items():
+            if isinstance(value, list) and prompt.get(value[0]) is node and value[1] == 2:
+                other["inputs"][name] = [value[0], 1]
+    client.run(prompt)
+    assert len(checkpoint(server, "tuned")["losses"]) == 2
+    with safe_open(output(server) / "tuned_00001_.safetensors", "pt") as saved:
+        assert saved.metadata()["animatelcm.trained"] == "tuned to the Rolling Sampler at 4 steps"
