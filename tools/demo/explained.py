@@ -232,7 +232,7 @@ def _exact(frame: Tensor, background: Tensor, look: Look, start: Tensor, light: 
     drawn = place(cell, start.unsqueeze(0) + NEAR, look.scale, look.turn, look.flip, look.stretch, SIZE + 2 * NEAR)[0]
     colour, opacity = drawn[:3] * light.view(3, 1, 1), drawn[3:]
     differs = frame - background
-    # The square of differs - (colour - opacity * background), less that of differs, written out.
+    # The square of differs, less that of differs - (colour - opacity * background), written out.
     under = background.expand(3, SIZE, SIZE)
     sheets = torch.cat([2 * colour, opacity, colour.square().sum(0, keepdim=True), colour * opacity, opacity.square()])
     pictures = torch.cat([differs, -2 * (differs * under).sum(0, keepdim=True), -torch.ones_like(under[:1]), 2 * under,
