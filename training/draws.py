@@ -78,12 +78,12 @@ def draw(examples: Examples, config: DistillationConfig, seed: int, number: int,
     blind = alone < config.pure_noise
     index = torch.where(blind, config.original_steps, torch.where(chance < config.strong_noise, strong, even))
     timesteps = index * spacing - 1
+    following = timesteps - config.skip_at(number) * spacing
     if config.rolling:
         timesteps = window_timesteps(config, examples.latents.shape[1]).expand(count, -1)
+        following = lower_edges(timesteps, config.original_steps, config.rolling)
     edges = lower_edges(timesteps, config.original_steps, config.phases)
-    following = torch.maximum(timesteps - config.skip_at(number) * spacing, edges)
-    if config.rolling:
-        following = torch.maximum(lower_edges(timesteps, config.original_steps, config.rolling), edges)
+    following = torch.maximum(following, edges)
     shown = (~blind).view(-1, *[1] * (examples.latents.ndim - 1)).to(examples.latents)
     return Draw(
         x0=examples.latents * shown, noise=noise.to(device, examples.latents.dtype),

@@ -92,7 +92,7 @@ def tuned(way: Way, parts: Parts, folder: Path) -> Parts:
     from ....host.motion import load_motion
     from ....host.training.runs import Request, tune_motion_module
 
-    assert parts.motion is not None and way.rolling is not None
+    assert parts.motion is not None
     path, world = folder / f"{way.tuned_on}-{way.steps}.safetensors", data(folder)
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
