@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 from torch import Tensor
 
 from ..samplers.schedules import lcm_timesteps
 from .config import DistillationConfig
 from .consistency import Diffusion, Network, consistency_function, phased_function
-from .draws import Draw, generator_of, lower_edges
-
-APART = 2**62
-"""Added to a seed, so that these random numbers are others than those of the draws."""
+from .draws import Draw, lower_edges
 
 
 def has_own_samples(config: DistillationConfig, seed: int, number: int) -> bool:
@@ -41,4 +40,6 @@ def own_samples(student: Network, draw: Draw, config: DistillationConfig, diffus
 
 
 def _generator(seed: int, number: int) -> torch.Generator:
-    return generator_of(seed + APART, number)
+    """Return a generator unrelated to that of any draw: torch takes 32 bits of a seed, and an offset could meet one."""
+    digest = hashlib.blake2b(f"own samples {seed} {number}".encode(), digest_size=4).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))

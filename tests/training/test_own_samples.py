@@ -40,6 +40,21 @@ def test_own_samples_are_what_a_perfect_student_makes_of_pure_noise():
     assert not torch.equal(made, own_samples(gaussian.perfect, d, config, DIFFUSION, 0, 4))
 
 
+def test_own_samples_begin_with_noise_that_the_draw_does_not_have():
+    """Else the student could read x0 off the noise on it; one number on or back would do as well."""
+    config = DistillationConfig(100, own_samples=1.0)
+    examples = replace(gaussian.examples(), latents=torch.zeros(1, 5000, 1, 1))
+    for number in range(20):
+        d = draw(examples, config, seed=0, number=number)
+        begun = []
+        own_samples(lambda z, timesteps, context: begun.append(z) or z, replace(d, x0=torch.ones_like(d.x0)), config,
+                    DIFFUSION, 0, number)
+        noise, own = d.noise.flatten(), begun[0].flatten()
+        for shift in range(-8, 9):
+            pair = torch.stack([noise.roll(shift), own])
+            assert pair.corrcoef()[0, 1].abs() < 0.1, f"batch {number}, shift {shift}"
+
+
 @pytest.mark.parametrize(("phases", "asked"), [(1, [999]), (4, [999, 749, 499, 249])])
 def test_own_samples_go_through_the_phases_with_the_captions_of_the_draw(phases, asked):
     calls = []
