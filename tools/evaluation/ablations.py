@@ -19,8 +19,8 @@ from .trainings import SEED, data, run_in, write_lora
 if TYPE_CHECKING:
     from ...host.training.runs import Request
 
-CODE = "tools/evaluation/ablations.py"
-"""Where it is said how the ablations are trained, beside the rooms that do it."""
+CODE = ("tools/evaluation/ablations.py", "tools/evaluation/trainings.py")
+"""Where it is said how the ablations are trained, beside the packages that do it."""
 DIRECT_RATE = 1e-3
 """Learning rate where LoRA and motion module are trained at once: between those of the two stages, 2e-3 and 5e-4."""
 WARMUP = 10

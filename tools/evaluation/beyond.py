@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...host.training.runs import Request
 
 CODE = ("tools/evaluation/trainings.py",)
-"""What runs the trainings, beside the rooms that know how. What a recipe says is in its files' names."""
+"""What runs the trainings, beside the packages that know how. What a recipe says is in its files' names."""
 LORA_SHARE = 0.75
 """Steps of the spatial LoRA over those of the motion module."""
 
@@ -54,7 +54,8 @@ class Recipe:
         return replace(self.images(how), **self.changes)
 
 
-PAPER = Recipe("the paper's")
+PAPER = Recipe("1 phase")
+"""The paper's loss, with the demo's settings."""
 TABLE = [recipe for phases in (1, 2, 4, 8) for name in [f"{phases} phases" if phases > 1 else PAPER.name]
          for recipe in (Recipe(name, phases), Recipe(f"{name}, motion terms", phases, changes=MOTION))]
 """Phases, with and without terms for motion."""
@@ -72,9 +73,9 @@ OPTIONS = [
     (Recipe("own samples alone", changes={"own_samples": 0.5}), PAPER.name),
 ]
 """Single changes, and the name of the recipe that each is one of."""
-UNGUIDED = [Recipe("the paper's, teacher without guidance", guided=False),
+UNGUIDED = [Recipe(f"{PAPER.name}, teacher without guidance", guided=False),
             Recipe("4 phases, teacher without guidance", 4, guided=False)]
-SEVERAL = Recipe("the paper's, on three bases", several=True)
+SEVERAL = Recipe(f"{PAPER.name}, on three bases", several=True)
 BASES = {"dusk": styles.in_dusk, "faded": styles.in_faded}
 """Palettes that a motion module may be trained on: none of them is that of the style which it is judged on."""
 BASE_STEPS = 400

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-LEVEL = 1 / 255
-"""What a frame of 8 bits can show."""
-
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -27,7 +24,7 @@ class FeatureStatistics:
     """What clips are compared with."""
 
     scale: Tensor
-    """Standard deviation of every feature, but not less than LEVEL, (d,); distances are counted in these."""
+    """Standard deviation of every feature, (d,); distances are counted in these."""
     gaussian: Gaussian
 
     def distance(self, features: Tensor) -> float:
@@ -36,12 +33,8 @@ class FeatureStatistics:
 
 
 def statistics_of(features: Tensor) -> FeatureStatistics:
-    """Return the reference that clips with these features, (n, d), make.
-
-    A feature that hardly varies, as the brightness over time, must not make the whole distance out of differences that
-    nobody can see.
-    """
-    scale = features.std(dim=0).clamp(min=LEVEL)
+    """Return the reference that clips with these features, (n, d), make."""
+    scale = features.std(dim=0)
     return FeatureStatistics(scale, fit(features / scale))
 
 

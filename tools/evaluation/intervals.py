@@ -1,11 +1,15 @@
-"""Figures over independent runs, with the interval in which the true one lies."""
+"""Figures over independent runs, with approximate 95 % intervals, and what they are without each of the runs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
+from typing import TypeVar
+
+R = TypeVar("R")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,13 @@ def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
     """
     if not values:
         raise ValueError("there are no values to average")
-    return Estimate(fmean(values), _half_width(values, level) / math.sqrt(len(values)))
+    return Estimate(fmean(values), _scaled_deviation(values, level) / math.sqrt(len(values)))
+
+
+def leave_one_out(runs: Sequence[R], figures: Callable[[Sequence[R]], T]) -> list[T]:
+    """Return the figures of all runs, and where there are several those of all but each of them."""
+    without = [[*runs[:number], *runs[number + 1:]] for number in range(len(runs))] if len(runs) > 1 else []
+    return [figures(kept) for kept in (runs, *without)]
 
 
 def jackknife(whole: float, without: Sequence[float], level: float = 0.95) -> Estimate:
@@ -48,10 +58,10 @@ def jackknife(whole: float, without: Sequence[float], level: float = 0.95) -> Es
     if not without:
         return Estimate(whole, math.nan)
     count = len(without)
-    return Estimate(whole, _half_width(without, level) * (count - 1) / math.sqrt(count))
+    return Estimate(whole, _scaled_deviation(without, level) * (count - 1) / math.sqrt(count))
 
 
-def _half_width(values: Sequence[float], level: float) -> float:
+def _scaled_deviation(values: Sequence[float], level: float) -> float:
     """Return the standard deviation times Student's quantile; NaN for a single value, or where one is unknown."""
     if len(values) == 1 or any(map(math.isnan, values)):
         return math.nan

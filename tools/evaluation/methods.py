@@ -12,12 +12,12 @@ STEP_COUNTS = (1, 2, 4, 8)
 TEACHER_STEPS = (Settings().steps, 50)
 """Those that it was distilled at, and those that the paper takes the time of."""
 SEEDS = 5
-"""Runs of every row, seeds 0 to 4: settled before any model was measured, and no choice is made by them."""
+"""Runs of every row, seeds 0 to 4. What ships was chosen on other prompts."""
 GUIDANCE = tuple(sorted({1.0, 2.0, 4.0, Settings().cfg}))
 """What the best of is looked for."""
 TEACHER, OURS, BASELINES = "teacher", "AnimateLCM", ("DDIM", "DPM++ 2M")
-BEST = "{}, best cfg"
-"""A baseline's name at its best guidance."""
+BEST = "{}, cfg by distance"
+"""A baseline's name with the guidance that has the lowest distance on the prompts of the search."""
 FOLLOWS = ("", "layout", "image")
 """What a method is shown beside the prompt: nothing, the outlines of the scene's subject, or its first frame."""
 

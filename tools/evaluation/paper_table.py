@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ...storage.atomic import write_text
 from ..demo.sampler import DISTILLED
+from .arguments import DOCS, whole_or_elsewhere
 from .methods import SEEDS, compared, ours_of
 from .page import PAGE
 from .report import plain
@@ -27,15 +28,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="*", default=methods, choices=methods, help="of the tables of samplers")
     parser.add_argument("--motion", type=Path, help="another distilled motion file")
     parser.add_argument("--lora", type=Path, help="another distilled spatial LoRA")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="independent runs, for the intervals")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="sets of prompts and noise, for the intervals")
     parser.add_argument("--prompts", type=int, default=16, help="clips of a run")
     parser.add_argument("--search-prompts", type=int, default=32, help="clips for each guidance that is tried")
     parser.add_argument("--ablation-steps", type=int, default=400, help="training steps of an ablation")
     parser.add_argument("--timings", type=int, default=3, help="pairs of runs that are timed; 0 times nothing")
     parser.add_argument("--folder", type=Path, default=ROOT / "output" / "paper-table",
                         help="where clips' figures and the ablations' weights go")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where paper-table.md and its plots go")
-    return parser.parse_args()
+    parser.add_argument("--docs", type=Path, default=DOCS, help="where paper-table.md and its plots go")
+    return whole_or_elsewhere(parser, "sections", "methods", "motion", "lora")
 
 
 def main() -> None:
@@ -46,7 +47,8 @@ def main() -> None:
     made = {name: section(scope) for name, section in SECTIONS.items() if name in chosen.sections}
     text = "\n\n".join(section.markdown() for section in made.values())
     page = PAGE.format(seeds=scope.seeds, prompts=scope.prompts, search_prompts=scope.search_prompts, sections=text,
-                       ablation_steps=scope.ablation_steps, clips=scope.seeds * scope.prompts, last=scope.seeds - 1)
+                       ablation_steps=scope.ablation_steps, clips=(clips := scope.seeds * scope.prompts),
+                       last=scope.seeds - 1, lowest=0.025 ** (1 / clips))
     write_text(scope.docs / "paper-table.md", page.rstrip() + "\n")
     figures = {name: {"rows": [plain(row) for row in section.rows], **section.claims}
                for name, section in made.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle
@@ -69,8 +70,13 @@ def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
     for row in rows:
         steps, cfg = ("" if value is None else f"{value:g}" for value in (row.steps, row.cfg))
         lines.append(f"| {row.method} | {steps} | {cfg} | "
-                     + " | ".join(str(row.figures[name]) for name in columns) + " |")
+                     + " | ".join(said(row.figures[name]) for name in columns) + " |")
     return "\n".join(lines)
+
+
+def said(estimate: Estimate) -> str:
+    """Return a figure as a table has it; one that does not exist is empty."""
+    return "" if math.isnan(estimate.mean) else str(estimate)
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:

@@ -31,11 +31,11 @@ from .methods import Method, teacher
 from .records import continued
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("demo", "host", "motion", "samplers", "tools/demo", "training")
+PACKAGES = ("demo", "host", "motion", "samplers", "tools/demo", "training")
 """The code that makes a clip, or a file that clips are made with."""
 MEASURED = tuple(f"tools/evaluation/{name}.py" for name in (
-    "burn", "features", "motion", "obeyed", "texture", "measure"))
-"""The code that measures one. What was measured with another is measured again, as is what other rooms made."""
+    "burn", "features", "motion", "obeyed", "texture", "measure", "runner"))
+"""The code that measures one. What was measured with another is measured again, as is what other packages made."""
 CODEC = WEIGHTS / "codec.safetensors"
 OWN = (*(WEIGHTS / f"{name}.safetensors" for name in ("unet", "text", "motion")), CODEC)
 """The demo model's files."""
@@ -104,7 +104,7 @@ class Runner:
 
     def avoided(self, method: Method, steps: int, cfg: float, seed: int, prompts: int) -> float:
         """Return how often a negative prompt is obeyed: the share of clips whose background becomes another one where
-        the negative prompt names it.
+        the negative prompt names it, less the share where it names a background that is not there.
 
         The prompts name none, so that the model chooses it.
         """
@@ -115,13 +115,16 @@ class Runner:
             self._show(method, steps, cfg, seed)
             prompt = loose_caption(chosen[number])
             before = backdrop_of(sampler(prompt, noise_seed(seed, number), settings))
-            negative = f"{prompt} {BACKDROPS[before].phrases[0]}"
-            after = backdrop_of(sampler(prompt, noise_seed(seed, number), settings, negative=negative))
+            absent = next(name for name in BACKDROPS if name != before)
+            changed = {}
+            for named in (before, absent):
+                clip = sampler(prompt, noise_seed(seed, number), settings, negative=BACKDROPS[named].phrases[0])
+                changed["named" if named == before else "absent"] = backdrop_of(clip) != before
             self.bar.update()
-            return {"before": before, "after": after}
+            return changed
 
         record = self.folder / f"avoided-{steps}-{cfg:g}-{seed}-{digest(method)}.jsonl"
-        return fmean(line["before"] != line["after"] for line in continued(record, prompts, measure))
+        return fmean(line["named"] - line["absent"] for line in continued(record, prompts, measure))
 
     def _teachers(self, scene: Scene, seed: int) -> Tensor:
         """Return the teacher's clip, which is kept."""
@@ -178,11 +181,11 @@ def digest(method: Method) -> str:
 
 
 def evidence(settings: str, files: Iterable[Path], *code: str) -> str:
-    """Return a name for settings, the contents of files, the code of the rooms, and what computes.
+    """Return a name for settings, the contents of files, the code of the packages, and what computes.
 
     Args:
         code: Further files of the code.
     """
     computes = str(torch.__version__), comfyui_version.__version__
     contents = fingerprint.of_files([ATLAS, *files])
-    return fingerprint.digest(settings, contents, fingerprint.of_code(*ROOMS, *code, root=ROOT), computes)[:12]
+    return fingerprint.digest(settings, contents, fingerprint.of_code(*PACKAGES, *code, root=ROOT), computes)[:12]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,16 +12,18 @@ from statistics import median
 
 from ...demo.captions import caption
 from ...demo.files import LORA, MODELS
+from ..demo.distil import settings
 from ..demo.sampler import DemoSampler, Parts, Settings
 from . import ablations, beyond, page
 from .beyond import Recipe
 from .claims import Claim, against_baselines, against_teacher, seed_by_seed, texture_kept
-from .intervals import Estimate, estimate, jackknife
+from .intervals import Estimate, estimate, jackknife, leave_one_out
 from .measure import Figures, Run, scenes
 from .methods import TEACHER_STEPS, Method, adapted, compared, in_pastel, ours, personalised
 from .report import FIGURES, Row, Section, plot, plot_training
 from .runner import OWN, Runner, evidence
-from .verdicts import Judged, verdict
+from .trainings import SEED
+from .verdicts import Judged, higher, judge, lower, nearer, verdicts
 
 SEARCH_SEED = 99
 """Prompts that guidance is chosen on; no figure of the table comes from them."""
@@ -28,8 +31,9 @@ QUALITY = ("frechet", "accuracy", "subject", "way", "backdrop", "explained", "te
 LOOSE = tuple(name for name in QUALITY if name != "backdrop")
 """What is said of clips whose prompts name no background."""
 BEYOND = (*QUALITY, "burned")
-JUDGED = {"frechet": -1, "subject": 1, "way": 1, "explained": 1, "texture": 1, "change": -1, "motion": 1}
-"""Figures by which a recipe is said to be better or worse: 1 where more is better."""
+JUDGED = {"frechet": lower, "subject": higher, "way": higher, "explained": higher, "texture": nearer, "change": nearer,
+          "motion": nearer}
+"""Figures by which a recipe is said to be better or worse."""
 FOLLOWED = ("start", "layout", "subject", "way", "backdrop", "explained", "motion")
 
 
@@ -64,22 +68,18 @@ class Scope:
 
     def nearer(self, method: Method, other: Method) -> Estimate:
         """Return by how much a method's Fréchet distance is less than another's; neither needs a search."""
-        of_each = [over_seeds(self.runs(each, each.steps[0], each.cfgs[0]), self.run.figures)
+        of_each = [leave_one_out(self.runs(each, each.steps[0], each.cfgs[0]), self.run.figures)
                    for each in (other, method)]
         whole, *without = ([figures.frechet for figures in found] for found in zip(*of_each, strict=True))
         return jackknife(whole[0] - whole[1], [far - near for far, near in without])
 
     def judged(self, method: Method, other: Method, steps: int, cfg: float = 1.0) -> list[Judged]:
         """Return the figures of two methods that are better or worse, and how far they are apart."""
-        whole, *without = zip(*(over_seeds(self.runs(each, steps, cfg), self.run.figures) for each in (method, other)),
-                              strict=True)
-
-        def judge(name: str, better: int) -> Judged:
-            ours, theirs = (getattr(figures, name) for figures in whole)
-            lead = jackknife(ours - theirs, [getattr(one, name) - getattr(two, name) for one, two in without])
-            return Judged(FIGURES[name], better, lead, ours, theirs)
-
-        return [judge(name, better) for name, better in JUDGED.items()]
+        world = [self.run.world_through_codec(method.words, seed, self.prompts) for seed in range(self.seeds)]
+        found = [leave_one_out(runs, self.run.figures)
+                 for runs in (self.runs(method, steps, cfg), self.runs(other, steps, cfg), world)]
+        return [judge(FIGURES[name], score, *([getattr(figures, name) for figures in each] for each in found))
+                for name, score in JUDGED.items()]
 
     def from_teacher(self, method: Method) -> list[float]:
         """Return the distance between a method's clips and the teacher's for each seed."""
@@ -94,7 +94,7 @@ class Scope:
     @property
     def trained(self) -> Path:
         """Return where the ablations' weights go: they depend on the teacher's, on the spatial LoRA, and on how."""
-        return self.run.folder / "trained" / evidence(ablations.recipes(), [*OWN, MODELS / LORA], ablations.CODE)
+        return self.run.folder / "trained" / evidence(ablations.recipes(), [*OWN, MODELS / LORA], *ablations.CODE)
 
     def distilled(self, recipe: Recipe) -> Method:
         """Return what a recipe gives with as many steps as an ablation."""
@@ -103,16 +103,10 @@ class Scope:
         return beyond.method(recipe, beyond.train(recipe, self.ablation_steps, folder))
 
 
-def over_seeds(runs: list[Run], figures: Callable[[Sequence[Run]], Figures]) -> list[Figures]:
-    """Return the figures of all runs, and of all but each of them."""
-    without = [runs[:number] + runs[number + 1:] for number in range(len(runs))] if len(runs) > 1 else []
-    return [figures(kept) for kept in (runs, *without)]
-
-
 def row(name: str, steps: int | None, cfg: float | None, runs: list[Run],
         figures: Callable[[Sequence[Run]], Figures]) -> Row:
     """Return the estimates over the runs of a row, one for each seed."""
-    whole, *without = over_seeds(runs, figures)
+    whole, *without = leave_one_out(runs, figures)
     return Row(name, steps, cfg, {figure: jackknife(getattr(whole, figure), [getattr(some, figure) for some in without])
                                   for figure in FIGURES})
 
@@ -179,7 +173,7 @@ def decoupling(scope: Scope) -> Section:
     apart, direct = methods = ablations.decoupling(scope.trained, scope.ablation_steps)
     claim = seed_by_seed("Fréchet distance", apart.name,
                          {direct.name: {scope.ablation_steps: scope.nearer(apart, direct)}})
-    text = page.DECOUPLING.format(steps=scope.ablation_steps, notes=bullets(claim))
+    text = page.DECOUPLING.format(steps=scope.ablation_steps, rate=ablations.DIRECT_RATE, notes=bullets(claim))
     return Section("One stage after the other, or both at once", text, QUALITY, scope.rows(methods), claim.figures)
 
 
@@ -211,24 +205,27 @@ def beyond_the_paper(scope: Scope) -> Section:
     """Phases and terms for motion, at every number of steps."""
     methods = [scope.distilled(recipe) for recipe in beyond.TABLE]
     first, *others = methods
-    lines = [verdict(f"{method.name}, {steps} steps", first.name, scope.judged(method, first, steps))
+    pairs = [(f"{method.name}, {steps} steps", first.name, scope.judged(method, first, steps))
              for steps in first.steps for method in others]
+    how = settings("t2v", scope.ablation_steps, SEED).distillation
     plot(rows := scope.rows(methods), scope.docs / "paper-table-phases.png")
     text = page.BEYOND.format(steps=scope.ablation_steps, lora_steps=round(beyond.LORA_SHARE * scope.ablation_steps),
-                              notes="\n".join(lines))
+                              skip=how.skip, strong=how.strong_noise, pure=how.pure_noise, w=how.w_max,
+                              notes=verdicts(pairs))
     return Section("Beyond the paper: phases and motion", text, BEYOND, rows)
 
 
 def options(scope: Scope) -> Section:
     """Single changes of a recipe."""
     known = {recipe.name: recipe for recipe in beyond.TABLE}
-    methods, lines = [], []
+    methods: dict[str, Method] = {}
+    pairs = []
     for recipe, other in beyond.OPTIONS:
         changed, reference = (replace(scope.distilled(each), steps=(4,)) for each in (recipe, known[other]))
-        methods.append(changed)
-        lines.append(verdict(changed.name, reference.name, scope.judged(changed, reference, 4)))
-    text = page.OPTIONS.format(steps=scope.ablation_steps, notes="\n".join(lines))
-    return Section("One change at a time", text, BEYOND, scope.rows(methods))
+        methods |= {reference.name: reference, changed.name: changed}
+        pairs.append((changed.name, reference.name, scope.judged(changed, reference, 4)))
+    text = page.OPTIONS.format(steps=scope.ablation_steps, notes=verdicts(pairs))
+    return Section("One change at a time", text, BEYOND, scope.rows(list(methods.values())))
 
 
 def guidance(scope: Scope) -> Section:
@@ -239,9 +236,9 @@ def guidance(scope: Scope) -> Section:
         method = replace(scope.distilled(recipe), steps=(4,))
         for cfg in beyond.CFGS:
             # Without guidance there is no negative prompt.
-            obeyed = [scope.run.avoided(method, 4, cfg, seed, scope.prompts) if cfg > 1 else 0.0
-                      for seed in range(scope.seeds)]
-            rows.append(scope.row(method, 4, cfg).also(avoided=estimate(obeyed)))
+            obeyed = Estimate(math.nan, math.nan) if cfg == 1 else estimate(
+                [scope.run.avoided(method, 4, cfg, seed, scope.prompts) for seed in range(scope.seeds)])
+            rows.append(scope.row(method, 4, cfg).also(avoided=obeyed))
     return Section("Guidance and negative prompts", page.GUIDANCE.format(steps=scope.ablation_steps),
                    (*BEYOND, "avoided"), rows)
 
@@ -250,9 +247,9 @@ def several_bases(scope: Scope) -> Section:
     """A module that was trained on one base model, and one on three, on their own base and on one they never saw."""
     one, three = (replace(scope.distilled(recipe), steps=(4,)) for recipe in (beyond.PAPER, beyond.SEVERAL))
     pairs = [(three, one), (in_pastel(three), in_pastel(one))]
-    lines = [verdict(ours.name, other.name, scope.judged(ours, other, 4)) for ours, other in pairs]
-    text = page.BASES.format(steps=scope.ablation_steps, notes="\n".join(lines))
-    return Section("Several bases", text, BEYOND, scope.rows([method for pair in pairs for method in pair]))
+    notes = verdicts([(ours.name, other.name, scope.judged(ours, other, 4)) for ours, other in pairs])
+    text = page.BASES.format(steps=scope.ablation_steps, notes=notes)
+    return Section("Several bases", text, QUALITY, scope.rows([method for pair in pairs for method in pair]))
 
 
 SECTIONS: dict[str, Callable[[Scope], Section]] = {

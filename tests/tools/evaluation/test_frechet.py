@@ -9,7 +9,7 @@ import pytest
 import torch
 from animatelcm.demo.scenes import random_scene, render
 from animatelcm.tools.evaluation.features import NUM_FEATURES, clip_features, features_of
-from animatelcm.tools.evaluation.frechet import LEVEL, Gaussian, fit, frechet_distance, statistics_of
+from animatelcm.tools.evaluation.frechet import Gaussian, fit, frechet_distance, statistics_of
 from scipy import linalg
 
 
@@ -123,11 +123,3 @@ FAULTS = {
 def test_every_fault_increases_it(the_world, clips, fresh, fault):
     assert fresh < 9
     assert the_world.distance(features_of(map(FAULTS[fault], clips))) > fresh + 1
-
-
-def test_what_nobody_can_see_does_not_make_the_distance():
-    # A feature that hardly varies counts in levels of a frame, every other in its own deviation.
-    features = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).double() * torch.tensor([1e-5, 0.5])
-    known, apart = statistics_of(features), torch.tensor([LEVEL, 0.0]).double()
-    assert known.distance(features + apart) == pytest.approx(1)
-    assert known.scale[1].item() == pytest.approx(features[:, 1].std().item())

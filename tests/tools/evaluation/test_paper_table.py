@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from animatelcm.tools.evaluation.methods import (
     ours,
     personalised,
 )
+from animatelcm.tools.evaluation.paper_table import _arguments
 from animatelcm.tools.evaluation.report import TITLES, Row, Section, plain, plot, plot_training
 from animatelcm.tools.evaluation.runner import Runner, digest, sampled
 from animatelcm.tools.evaluation.sections import SEARCH_SEED, Scope, adapters, chosen_cfg, row, samplers
@@ -82,7 +84,7 @@ def test_baselines_are_there_at_the_teachers_guidance_and_at_their_best():
     guidance = {name: method.cfgs for name, method in table.items()}
     assert guidance == {"teacher": (Settings().cfg,), "AnimateLCM": (1.0,),
                         **dict.fromkeys(BASELINES, (Settings().cfg,)),
-                        **dict.fromkeys((f"{name}, best cfg" for name in BASELINES), GUIDANCE)}
+                        **dict.fromkeys((f"{name}, cfg by distance" for name in BASELINES), GUIDANCE)}
     assert table["teacher"].steps == (25, 50) and Settings().cfg in GUIDANCE
     assert {method.words for method in table.values()} == {"class words"}
 
@@ -249,14 +251,14 @@ def found(name, steps, **means):
 def test_claims_are_counted_only_where_intervals_are_apart():
     rows = [found("teacher", 25, frechet=2.0, way=0.8), found("AnimateLCM", 4, frechet=2.2, way=0.6, backdrop=math.nan),
             found("AnimateLCM", 8, frechet=2.0, subject=0.8), found("DDIM", 4, frechet=2.39),
-            found("DDIM", 8, frechet=2.5, subject=0.5), found("DDIM, best cfg", 8, frechet=2.1)]
+            found("DDIM", 8, frechet=2.5, subject=0.5), found("DDIM, cfg by distance", 8, frechet=2.1)]
     assert against_teacher(rows).figures == {"subject": 1.0, "way": 0.75, "frechet": 1.1}
     assert against_teacher(rows[2:]).figures == {}
     paper, best = against_baselines(rows)
     assert paper.figures == {
         "DDIM frechet": [8], "DDIM subject": [8], "DDIM frechet over ours": {4: 1.09, 8: 1.25},
         "DDIM subject lead": {4: 0.0, 8: 0.3}}
-    assert best.figures["DDIM, best cfg frechet"] == [] and "at no number of steps" in best.lines[0]
+    assert best.figures["DDIM, cfg by distance frechet"] == [] and "at no number of steps" in best.lines[0]
     assert "1.09 at 4, 1.25 at 8 steps" in paper.lines[2]
 
 
@@ -314,3 +316,13 @@ def test_a_clip_that_is_measured_in_two_ways_is_sampled_once(tmp_path, monkeypat
     # Fewer steps are other clips.
     run(method, 2, 1.0, 2, 2)
     assert len([seed for parts, seed in asked if parts == DISTILLED]) == 4
+
+
+@pytest.mark.parametrize("part", [["--sections", "samplers"], ["--methods", "DDIM"], ["--motion", "mine.safetensors"]])
+def test_a_part_of_the_table_does_not_take_the_place_of_the_page(monkeypatch, capsys, part):
+    monkeypatch.setattr(sys, "argv", ["paper-table", *part])
+    with pytest.raises(SystemExit):
+        _arguments()
+    assert f"with {part[0]}" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["paper-table", *part, "--docs", "elsewhere"])
+    assert _arguments().docs == Path("elsewhere")

@@ -17,7 +17,7 @@ from animatelcm.tools.evaluation.runner import ROOT, digest, evidence
 
 def keys():
     """Return the names of a method's record, of the world's, and of the folder of the trained ablations."""
-    return digest(ours()), evidence("world", [], *runner.MEASURED), evidence(ablations.recipes(), [], ablations.CODE)
+    return digest(ours()), evidence("world", [], *runner.MEASURED), evidence(ablations.recipes(), [], *ablations.CODE)
 
 
 def in_a_copy(monkeypatch, folder, name, change):

@@ -9,7 +9,7 @@ from functools import partial
 from statistics import fmean, median
 from typing import TypeVar
 
-from ..intervals import Estimate, jackknife
+from ..intervals import Estimate, jackknife, leave_one_out
 from .measure import STRETCH, Stretch, Video
 
 T = TypeVar("T")
@@ -51,8 +51,12 @@ class Row:
 
 
 def sum_up(videos: Sequence[Video]) -> Figures:
-    """Return the figures of some videos."""
-    stretches = [stretch for video in videos for stretch in video.stretches]
+    """Return the figures of some videos.
+
+    The first stretch of a video has no part in what is obeyed, where others follow: the rolling sampler samples it as
+    an ordinary window.
+    """
+    stretches = [stretch for video in videos for stretch in video.stretches[1:] or video.stretches]
     movement = {name: _mean([getattr(video.movement, name) for video in videos])
                 for name in ("seams", "highest", "restarts", "motion", "change")}
     obeyed = {name: _mean([stretch.obeyed[name] for stretch in stretches if name in stretch.obeyed])
@@ -98,15 +102,14 @@ def _only(number: int, video: Video) -> list[Stretch]:
 
 def row(name: str, runs: Sequence[Sequence[Video]]) -> Row:
     """Return the estimates over a way's runs, one for each seed."""
-    whole, *without = without_each(runs, sum_up)
+    whole, *without = of_runs(runs, sum_up)
     return Row(name, {field.name: jackknife(getattr(whole, field.name), [getattr(some, field.name) for some in without])
                       for field in fields(Figures)})
 
 
-def without_each(runs: Sequence[Sequence[Video]], figures: Callable[[list[Video]], T]) -> list[T]:
+def of_runs(runs: Sequence[Sequence[Video]], figures: Callable[[list[Video]], T]) -> list[T]:
     """Return the figures of the videos of all runs, and where there are several of all but each run."""
-    without = [[*runs[:number], *runs[number + 1:]] for number in range(len(runs))] if len(runs) > 1 else []
-    return [figures([video for run in kept for video in run]) for kept in (runs, *without)]
+    return leave_one_out(runs, lambda kept: figures([video for run in kept for video in run]))
 
 
 def _texture(videos: Sequence[Video], part: Callable[[Video], list[Stretch]]) -> float:

@@ -23,6 +23,9 @@ look takes longer than to sample. The last frames of a video are always looked a
 JUMP = 4 * FASTEST
 """Pixels from one frame to the next that no subject of the world goes: a longer step is a movement that begins anew."""
 
+LEAST = 1e-9
+"""Change of a video that stands still, so that nothing is divided by zero."""
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -47,7 +50,7 @@ class Movement:
     """What was measured from frame to frame."""
 
     seams: float
-    """Change at the borders over that elsewhere, whose median is taken; NaN where either is missing."""
+    """Mean change at the borders over that elsewhere; NaN where either is missing."""
     highest: float
     """The largest change over the median one."""
     restarts: float
@@ -104,18 +107,13 @@ def measure_movement(clip: Tensor, centres: Sequence[Tensor], borders: Sequence[
     elsewhere = [change for at, change in enumerate(changes) if at not in borders]
     steps = torch.cat([part.diff(dim=0).norm(dim=1) for part in centres])
     whole, wanted = steps[steps <= JUMP], float(pose_of(scene).step.norm())
+    at_borders = [changes[at] for at in borders]
     return Movement(
-        seams=_over([changes[at] for at in borders], elsewhere),
-        highest=_over([max(changes)], changes),
+        seams=fmean(at_borders) / max(fmean(elsewhere), LEAST) if at_borders and elsewhere else math.nan,
+        highest=max(changes) / max(median(changes), LEAST) if changes else math.nan,
         restarts=100 * (len(steps) - len(whole)) / max(len(steps), 1),
         motion=whole.mean().item() / wanted if wanted and len(whole) else math.nan,
         change=fmean(unexplained_change(part) for part in _overlapping(clip)))
-
-
-def _over(some: list[float], others: list[float]) -> float:
-    if not some or not others:
-        return math.nan
-    return fmean(some) / max(median(others), 1e-9)
 
 
 def _overlapping(clip: Tensor) -> list[Tensor]:

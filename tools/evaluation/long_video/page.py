@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from .. import verdicts
-from ..intervals import Estimate
+from ..report import said
 from .columns import COLUMNS
 from .figures import Row
 
@@ -22,9 +20,9 @@ Made by
     python dev.py long-video-table --seeds {seeds} --prompts {prompts} --frames {frames}
 
 on the demo model: {videos} videos of {frames} frames in each row, 4 steps without guidance, the same prompts and seeds
-in all rows. Figures are of all videos together, with 95 % intervals over {seeds} seeds (jackknife, Student's t). What
-subject, way and background are is looked for in the first {stretch} frames, in as many from every {step}th on, and in
-the last ones; change is measured in all frames.
+in all rows. Figures are of all videos together, with approximate 95 % intervals from leaving out each of {seeds} seeds.
+Subject, direction and background are looked for in the first {stretch} frames, in as many from every {step}th on, and
+in the last ones; change is measured in all frames.
 
 ![The same prompts and seeds in each of the ways](long-video.webp)
 
@@ -41,7 +39,8 @@ with Record Video |
 | a longer video with the same seed | is another video | begins as the shorter one |
 | frames that are watched while others are still to come | no | yes, with Record Video |
 
-The rest was measured. A difference is counted where its interval, over the same seeds, leaves out zero.
+The rest was measured. A difference is counted where its interval, over the same seeds, leaves out zero. A video that
+stands still would lead in the columns that count changes: read them together with motion and direction.
 
 {verdicts}
 
@@ -52,10 +51,7 @@ The rest was measured. A difference is counted where its interval, over the same
 ![What becomes of identity, colour and texture](long-video.png)
 
 *Tuned module* is the same motion module after {tuning_steps} steps of *Adapt Motion Module*, on {tuning_clips} clips
-that it had made itself.
-
-*16 frames in one piece* is what the same model does with a single clip: no way to make a long video can be expected to
-show more of what the prompts say.
+that it had made itself. *16 frames in one piece* is what the same model does with a single clip.
 
 {variants}## What each column sees, and what it does not
 
@@ -94,20 +90,3 @@ def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
 def tables(rows: Sequence[Row]) -> str:
     """Return the tables of all figures."""
     return "\n\n".join(f"**{title}**\n\n{table(rows, columns)}" for title, columns in TABLES.items())
-
-
-def said(estimate: Estimate) -> str:
-    """Return a figure as a table has it; one that does not exist is empty."""
-    return "" if math.isnan(estimate.mean) else str(estimate)
-
-
-def verdict(name: str, other: str, leads: Mapping[str, Estimate], rows: Mapping[str, Row]) -> str:
-    """Say at what one way is better than another.
-
-    Args:
-        leads: By how much its figures are higher, by their names.
-        rows: Both rows, by name.
-    """
-    return verdicts.verdict(name, other, [
-        verdicts.Judged(COLUMNS[figure].title, COLUMNS[figure].better, lead,
-                        *(rows[way].figures[figure].mean for way in (name, other))) for figure, lead in leads.items()])

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ....storage.atomic import write_text
+from ..arguments import DOCS, whole_or_elsewhere
 from ..intervals import Estimate, jackknife
 from ..measure import noise_seed, scenes
 from ..methods import SEEDS, ours_of
 from ..runner import ROOT
+from ..verdicts import Judged, judge, verdicts
 from . import page, pictures
 from .columns import COLUMNS, legend
-from .figures import Row, over_stretches, row, sum_up, without_each
+from .figures import Row, of_runs, over_stretches, row, sum_up
 from .measure import EVERY, STRETCH, Video, looked_at
 from .runner import LongRunner
 from .tuned import CLIPS, STEPS
@@ -41,23 +43,21 @@ class Table:
     def rows(self) -> dict[str, Row]:
         return {name: row(name, runs) for name, runs in self.runs.items()}
 
-    def leads(self, name: str, other: str) -> dict[str, Estimate]:
-        """Return by how much one way's figures are higher than another's; seeds share prompts and noise."""
-        pairs = zip(*(without_each(self.runs[way], sum_up) for way in (name, other)), strict=True)
-        judged = [figure for figure, column in COLUMNS.items() if column.better]
-        whole, *without = ({figure: getattr(ours, figure) - getattr(theirs, figure) for figure in judged}
-                           for ours, theirs in pairs)
-        return {figure: jackknife(whole[figure], [some[figure] for some in without]) for figure in judged}
+    def judged(self, name: str, other: str) -> list[Judged]:
+        """Return the figures by which one way is better or worse than another."""
+        ours, theirs = (of_runs(self.runs[way], sum_up) for way in (name, other))
+        return [judge(column.title, column.score, [getattr(figures, figure) for figures in ours],
+                      [getattr(figures, figure) for figures in theirs], [1.0] * len(ours))
+                for figure, column in COLUMNS.items() if column.score]
 
     def verdicts(self, pairs: Iterable[tuple[Way, Way]]) -> str:
         """Say at what each way is better than another one; pairs of which one was not measured are left out."""
-        rows = self.rows
-        return "\n".join(page.verdict(way.name, other.name, self.leads(way.name, other.name), rows)
-                         for way, other in pairs if way.name in rows and other.name in rows)
+        return verdicts([(way.name, other.name, self.judged(way.name, other.name))
+                         for way, other in pairs if way.name in self.runs and other.name in self.runs])
 
     def curves(self, name: str) -> dict[str, list[Estimate]]:
         """Return what becomes of a way's videos, an estimate for each stretch."""
-        whole, *without = without_each(self.runs[name], over_stretches)
+        whole, *without = of_runs(self.runs[name], over_stretches)
         return {figure: [jackknife(value, [some[figure][at] for some in without]) for at, value in enumerate(values)]
                 for figure, values in whole.items()}
 
@@ -88,13 +88,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS), help="rows; all by default")
     parser.add_argument("--motion", type=Path, help="another distilled motion file")
     parser.add_argument("--lora", type=Path, help="another distilled spatial LoRA")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="independent runs, for the intervals")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="sets of prompts and noise, for the intervals")
     parser.add_argument("--prompts", type=int, default=20, help="videos of a run")
     parser.add_argument("--frames", type=int, default=256, help="of a video")
     parser.add_argument("--folder", type=Path, default=ROOT / "output" / "long-video-table",
                         help="where the videos' figures go")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where long-video.md and its pictures go")
-    return parser.parse_args()
+    parser.add_argument("--docs", type=Path, default=DOCS, help="where long-video.md and its pictures go")
+    return whole_or_elsewhere(parser, "ways", "motion", "lora")
 
 
 def main() -> None:

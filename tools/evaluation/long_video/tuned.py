@@ -32,7 +32,7 @@ CLIPS = 120
 """Clips that the model makes itself to be tuned on."""
 STEPS, RATE = 200, 2e-4
 CODE = "tools/evaluation/long_video/tuned.py", "tools/evaluation/trainings.py"
-"""What tunes, beside the rooms that know how."""
+"""What tunes, beside the packages that know how."""
 NOISE = 5_000_000
 """Seed of the first clip's noise, far from those of the clips that are measured."""
 

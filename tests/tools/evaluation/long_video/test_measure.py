@@ -37,7 +37,7 @@ def test_a_cut_at_a_border_is_a_seam_and_one_elsewhere_is_none():
     clip = brighter(32, by)
     assert movement(clip, borders=[15]).seams == pytest.approx(3, rel=1e-3)
     assert movement(clip, borders=[14, 15]).seams == pytest.approx(2, rel=1e-3)
-    assert movement(clip, borders=[7]).seams == pytest.approx(1, rel=1e-3)
+    assert movement(clip, borders=[7]).seams == pytest.approx(30 / 32, rel=1e-3)
     assert movement(clip, borders=[7]).highest == pytest.approx(3, rel=1e-3)
 
 
