@@ -22,8 +22,8 @@ def keys():
 
 def in_a_copy(monkeypatch, folder, name, change):
     """Let the code lie in a folder, where one file is changed."""
-    for room in (*runner.ROOMS, "tools/evaluation"):
-        shutil.copytree(ROOT / room, folder / room, ignore=lambda path, names: [
+    for package in (*runner.PACKAGES, "tools/evaluation"):
+        shutil.copytree(ROOT / package, folder / package, ignore=lambda path, names: [
             name for name in names if "." in name and not name.endswith(".py")])
     file = folder / name
     file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
