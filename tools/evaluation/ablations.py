@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,11 @@ class Variant:
     rate: float | None = None
     """Learning rate; None takes the stage's."""
 
+    def parts(self, mark: int, folder: Path, lora: Path | None) -> Parts:
+        """Return the files of it after a number of steps; without a spatial LoRA, its own is trained along."""
+        path = folder / f"{self.name}-{mark}.safetensors"
+        return Parts(path, (lora or path.with_stem(f"{path.stem}-lora"),))
+
 
 def recipes() -> str:
     """Return what the demo's own training says of the two stages."""
@@ -44,33 +50,41 @@ def recipes() -> str:
 
 
 def decoupling(folder: Path, steps: int) -> list[Method]:
-    """Train with half of the steps for each stage, and with all of them for both at once; return the two methods.
+    """Return two methods: half of the steps for each stage, and all of them for both at once.
 
     Every step draws sixteen frames, as sixteen images or as a clip. Those of a clip cost more: if anything, both at
     once has more compute.
     """
-    lora = _spatial_lora(folder, steps // 2)
-    [(_, apart)] = motion_modules(Variant("decoupled"), (steps // 2,), folder, lora)
-    [(_, direct)] = motion_modules(Variant("direct", decoupled=False, rate=DIRECT_RATE), (steps,), folder, None)
-    return [_method("one after the other", apart), _method("both at once", direct)]
+    half = steps // 2
+    apart, direct = Variant("decoupled"), Variant("direct", decoupled=False, rate=DIRECT_RATE)
+    lora = folder / f"decoupled-{half}-lora.safetensors"
+
+    def train_apart() -> None:
+        train_lora(half, lora)
+        train(apart, half, half, folder, lora)
+
+    return [_method("one after the other", folder, apart.parts(half, folder, lora), train_apart),
+            _method("both at once", folder, direct.parts(steps, folder, None),
+                    partial(train, direct, steps, steps, folder, None))]
 
 
 def initialisations(folder: Path, marks: tuple[int, ...]) -> dict[str, list[tuple[int, Method]]]:
-    """Train the motion module with each initialisation; return the methods at every mark, a number of steps.
+    """Return the methods with each initialisation of the motion module at every mark, a number of steps.
 
     The spatial LoRA is the demo model's. Where it is not there in training, it is put in for sampling.
     """
-    return {f"init {init}": [(mark, _method(f"init {init}, after {mark} steps", parts)) for mark, parts in
-                             motion_modules(Variant(f"init-{init}", init), marks, folder, MODELS / LORA)]
-            for init in INITS}
+    def method(init: str, mark: int) -> Method:
+        variant, lora = Variant(f"init-{init}", init), MODELS / LORA
+        return _method(f"init {init}, after {mark} steps", folder, variant.parts(mark, folder, lora),
+                       partial(train, variant, mark, marks[-1], folder, lora))
+
+    return {f"init {init}": [(mark, method(init, mark)) for mark in marks] for init in INITS}
 
 
-def motion_modules(variant: Variant, marks: tuple[int, ...], folder: Path, lora: Path | None
-                   ) -> Iterator[tuple[int, Parts]]:
-    """Train on from mark to mark, and give what is there at each; what lies in the folder already is not trained again.
+def train(variant: Variant, mark: int, last: int, folder: Path, lora: Path | None) -> None:
+    """Train to a mark, from where the run to the last mark is, unless the files are there already.
 
     Args:
-        marks: Numbers of steps, rising.
         lora: The spatial LoRA; None trains one along.
     """
     from ...demo.model import load_demo_model
@@ -78,37 +92,38 @@ def motion_modules(variant: Variant, marks: tuple[int, ...], folder: Path, lora:
     from ...host.motion import load_motion
     from ...host.training.runs import distil_motion_module
 
-    for mark in marks:
-        path = folder / f"{variant.name}-{mark}.safetensors"
-        own = lora or path.with_stem(f"{path.stem}-lora")
-        if not path.is_file():
-            # Its own checkpoint: that of a run to a later mark may be past this one.
-            name = f"{variant.name}-to-{marks[-1]}"
-            request = _request("t2v", name, mark, variant.rate).distilling(variant.init, variant.decoupled)
-            given = None if lora is None else {key: tensor.float() for key, tensor in load_file(lora).items()}
-            teacher = load_motion(motion_path(EMBEDDED))
-            motion, trained, _ = distil_motion_module(
-                load_demo_model()[0], teacher, given, data(folder), request, run_in(folder, name))
-            if lora is None and trained is not None:
-                write_lora(trained, own)
-            write_motion_half(motion, path)
-        yield mark, Parts(path, (own,))
+    parts = variant.parts(mark, folder, lora)
+    assert parts.motion is not None
+    if parts.motion.is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    # Its own checkpoint: that of a run to a later mark may be past this one.
+    name = f"{variant.name}-to-{last}"
+    request = _request("t2v", name, mark, variant.rate).distilling(variant.init, variant.decoupled)
+    given = None if lora is None else {key: tensor.float() for key, tensor in load_file(lora).items()}
+    motion, trained, _ = distil_motion_module(load_demo_model()[0], load_motion(motion_path(EMBEDDED)), given,
+                                              data(folder), request, run_in(folder, name))
+    if lora is None and trained is not None:
+        write_lora(trained, parts.loras[0])
+    write_motion_half(motion, parts.motion)
 
 
-def _spatial_lora(folder: Path, steps: int) -> Path:
+def train_lora(steps: int, path: Path) -> None:
+    """Distil the spatial LoRA alone, unless it is there already."""
     from ...demo.model import load_demo_model
     from ...host.training.runs import distil_spatial_lora
 
-    path = folder / f"decoupled-{steps}-lora.safetensors"
-    if not path.is_file():
-        request = _request("lora", path.stem, steps)
-        lora, _ = distil_spatial_lora(load_demo_model()[0], data(folder), request, run_in(folder, path.stem))
-        write_lora(lora, path)
-    return path
+    if path.is_file():
+        return
+    folder = path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    request = _request("lora", path.stem, steps)
+    lora, _ = distil_spatial_lora(load_demo_model()[0], data(folder), request, run_in(folder, path.stem))
+    write_lora(lora, path)
 
 
-def _method(name: str, parts: Parts) -> Method:
-    return replace(ours(parts), name=name, steps=(4,))
+def _method(name: str, folder: Path, parts: Parts, train: Callable[[], object]) -> Method:
+    return replace(ours(parts), name=name, steps=(4,), trained_in=folder, train=train)
 
 
 def _request(stage: str, name: str, steps: int, rate: float | None = None) -> Request:

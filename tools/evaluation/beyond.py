@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,40 +84,43 @@ CFGS = (1.0, 2.0, 4.0, 7.0)
 """Guidance at which it is seen what burns."""
 
 
-def method(recipe: Recipe, parts: Parts, steps: tuple[int, ...] = STEP_COUNTS) -> Method:
-    """Return how the files of a recipe are sampled: in phases without fresh noise."""
-    sampler = FEW_STEP_SETTINGS.sampler if recipe.phases == 1 else "euler"
-    return Method(recipe.name, sampler, FEW_STEP_SETTINGS.scheduler, steps, parts=parts)
-
-
-def train(recipe: Recipe, steps: int, folder: Path) -> Parts:
-    """Distil by a recipe, unless its files lie in the folder already.
+def method(recipe: Recipe, steps: int, folder: Path) -> Method:
+    """Return how a recipe is sampled, in phases without fresh noise, and what trains its files.
 
     Args:
         steps: Of the motion module.
+        folder: Where the files go.
     """
+    sampler = FEW_STEP_SETTINGS.sampler if recipe.phases == 1 else "euler"
+    images, clips = _requests(recipe, steps)
+    # These names together say all that makes it.
+    on = f"-on-{'-'.join(BASES)}-{BASE_STEPS}" if recipe.several else ""
+    motion = folder / f"{clips.name}-with-{images.name}{on}.safetensors"
+    parts = Parts(motion, (folder / f"{images.name}.safetensors",))
+    return Method(recipe.name, sampler, FEW_STEP_SETTINGS.scheduler, STEP_COUNTS, parts=parts, trained_in=folder,
+                  train=partial(train, recipe, steps, parts))
+
+
+def train(recipe: Recipe, steps: int, parts: Parts) -> None:
+    """Distil by a recipe, unless the files are there already."""
     from ...demo.model import load_demo_model
     from ...host.folders import EMBEDDED, motion_path
     from ...host.motion import load_motion
     from ...host.training.runs import distil_motion_module, distil_spatial_lora
 
-    images = _request("lora", recipe.images, round(LORA_SHARE * steps))
-    lora = folder / f"{images.name}.safetensors"
+    assert parts.motion is not None
+    (images, clips), (lora,), folder = _requests(recipe, steps), parts.loras, parts.motion.parent
+    folder.mkdir(parents=True, exist_ok=True)
     if not lora.is_file():
-        tensors, _ = distil_spatial_lora(load_demo_model()[0], data(folder), images, run_in(folder, images.name))
+        tensors, _ = distil_spatial_lora(load_demo_model()[0], data(folder), images, run_in(folder, lora.stem))
         write_lora(tensors, lora)
-    clips = _request("t2v", recipe.clips, steps)
-    # These names together say all that made it.
-    on = f"-on-{'-'.join(BASES)}-{BASE_STEPS}" if recipe.several else ""
-    path = folder / f"{clips.name}-with-{images.name}{on}.safetensors"
-    if not path.is_file():
+    if not parts.motion.is_file():
         if recipe.several:
             clips = replace(clips, bases=tuple(bases(folder)))
         given = {key: tensor.float() for key, tensor in load_file(lora).items()}
         motion, _, _ = distil_motion_module(load_demo_model()[0], load_motion(motion_path(EMBEDDED)), given,
-                                            data(folder), clips, run_in(folder, path.stem))
-        write_motion_half(motion, path)
-    return Parts(path, (lora,))
+                                            data(folder), clips, run_in(folder, parts.motion.stem))
+        write_motion_half(motion, parts.motion)
 
 
 def bases(folder: Path) -> list[ModelPatcher]:
@@ -130,6 +134,11 @@ def bases(folder: Path) -> list[ModelPatcher]:
             write_lora(styles.style_lora(name, drawn, embedded(folder), BASE_STEPS), path)
         found.append(with_lora(load_demo_model()[0], path))
     return found
+
+
+def _requests(recipe: Recipe, steps: int) -> tuple[Request, Request]:
+    """Return what is asked of the two stages."""
+    return _request("lora", recipe.images, round(LORA_SHARE * steps)), _request("t2v", recipe.clips, steps)
 
 
 def _request(stage: str, how: Callable[[DistillationConfig], DistillationConfig], steps: int) -> Request:

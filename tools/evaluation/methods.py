@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...demo.files import FEW_STEP_LAYOUT, I2V_MOTION, LAYOUT, MODELS, PASTEL
@@ -41,6 +42,11 @@ class Method:
     """One of FOLLOWS."""
     pastel: bool = False
     """Whether the clips are in the palette of the style; they are measured with the palette undone."""
+    trained_in: Path | None = None
+    """Folder of those of its files that the report trains itself. Its name and theirs say all that decides them, so
+    that what was measured of them outlives them."""
+    train: Callable[[], object] | None = field(default=None, compare=False)
+    """Trains these files, unless they are there."""
 
     @property
     def missing(self) -> list[str]:

@@ -109,9 +109,9 @@ class Runner:
         The prompts name none, so that the model chooses it.
         """
         chosen, settings = scenes(seed, prompts), Settings(steps, cfg, method.sampler, method.scheduler)
-        sampler = self.sampler(method.parts)
 
         def measure(number: int) -> dict:
+            sampler = self._sampler_of(method)
             self._show(method, steps, cfg, seed)
             prompt = loose_caption(chosen[number])
             before = backdrop_of(sampler(prompt, noise_seed(seed, number), settings))
@@ -157,8 +157,13 @@ class Runner:
 
         return measure_run(sample, words, seed, prompts, record)
 
+    def _sampler_of(self, method: Method) -> DemoSampler:
+        if method.train is not None:
+            method.train()
+        return self.sampler(method.parts)
+
     def _sampled(self, method: Method, scene: Scene, seed: int, settings: Settings) -> Tensor:
-        clip = sampled(self.sampler(method.parts), method, scene, seed, settings)
+        clip = sampled(self._sampler_of(method), method, scene, seed, settings)
         self.bar.update()
         return clip
 
@@ -177,7 +182,9 @@ def sampled(sampler: DemoSampler, method: Method, scene: Scene, seed: int, setti
 def digest(method: Method) -> str:
     """Return a name for all that a record depends on: weights, settings, the code, and how clips are measured."""
     settings = f"{method.sampler} {method.scheduler} {method.words} {method.follows} {method.pastel}"
-    return evidence(settings, [*OWN, *method.parts.files], *MEASURED)
+    trained = [path for path in method.parts.files if path.parent == method.trained_in]
+    settings += "".join(f" {path.parent.name}/{path.name}" for path in trained)
+    return evidence(settings, [*OWN, *(path for path in method.parts.files if path not in trained)], *MEASURED)
 
 
 def evidence(settings: str, files: Iterable[Path], *code: str) -> str:

@@ -99,8 +99,7 @@ class Scope:
     def distilled(self, recipe: Recipe) -> Method:
         """Return what a recipe gives with as many steps as an ablation."""
         folder = self.run.folder / "trained" / evidence("beyond", OWN, *beyond.CODE)
-        folder.mkdir(parents=True, exist_ok=True)
-        return beyond.method(recipe, beyond.train(recipe, self.ablation_steps, folder))
+        return beyond.method(recipe, self.ablation_steps, folder)
 
 
 def row(name: str, steps: int | None, cfg: float | None, runs: list[Run],

@@ -14,7 +14,7 @@ from animatelcm.tools.demo import styles
 from animatelcm.tools.demo.distil import settings
 from animatelcm.tools.demo.latent_cache import BLOCK, Cache, Source
 from animatelcm.tools.evaluation import beyond
-from animatelcm.tools.evaluation.beyond import OPTIONS, PAPER, TABLE, UNGUIDED, Recipe, method, train
+from animatelcm.tools.evaluation.beyond import OPTIONS, PAPER, TABLE, UNGUIDED, Recipe, method
 from animatelcm.tools.evaluation.trainings import Embedded
 from animatelcm.training.config import DistillationConfig
 from safetensors.torch import load_file
@@ -66,31 +66,38 @@ def tiny(monkeypatch):
         config := settings(*args), batch=min(config.batch, 2), num_frames=min(config.num_frames, 2)))
 
 
+def trained(recipe, folder):
+    """Return the files of a recipe, after one step of each stage."""
+    made = method(recipe, 1, folder)
+    made.train()
+    return made.parts
+
+
 def test_what_was_trained_says_how_and_is_not_trained_again(tmp_path, tiny, monkeypatch):
     recipe = Recipe("4 phases, motion terms", 4, changes=beyond.MOTION)
-    parts = train(recipe, 1, tmp_path)
+    parts = trained(recipe, tmp_path)
     motion = load_motion(parts.motion)
     assert motion.trained.phases == 4 and "motion" in motion.trained.about
     assert WEIGHTS not in parts.motion.parents
     monkeypatch.delattr(runs, "make_setting")
-    assert train(recipe, 1, tmp_path) == parts
+    assert trained(recipe, tmp_path) == parts
     # Another recipe of as many phases has the same spatial LoRA, and trains its module.
     with pytest.raises(NameError):
-        train(Recipe("4 phases", 4), 1, tmp_path)
+        trained(Recipe("4 phases", 4), tmp_path)
 
 
 def test_several_bases_are_the_model_in_other_palettes(tmp_path, tiny, monkeypatch):
     asked = []
 
-    def trained(name, drawn, workspace, steps):
+    def style(name, drawn, workspace, steps):
         asked.append((name, steps))
         lora = load_file(MODELS / PASTEL)
         return {key: tensor * (1 + len(asked)) for key, tensor in lora.items()}
 
-    monkeypatch.setattr(beyond.styles, "style_lora", trained)
-    parts = train(beyond.SEVERAL, 1, tmp_path)
+    monkeypatch.setattr(beyond.styles, "style_lora", style)
+    parts, of_one = (trained(recipe, tmp_path) for recipe in (beyond.SEVERAL, PAPER))
     assert asked == [("dusk", beyond.BASE_STEPS), ("faded", beyond.BASE_STEPS)]
-    assert parts.motion != train(PAPER, 1, tmp_path).motion and parts.loras == train(PAPER, 1, tmp_path).loras
+    assert parts.motion != of_one.motion and parts.loras == of_one.loras
     # Neither is what the module is judged on.
     frames = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     shown = [palette(frames) for palette in (styles.dusk, styles.faded, styles.pastel)]
@@ -98,8 +105,7 @@ def test_several_bases_are_the_model_in_other_palettes(tmp_path, tiny, monkeypat
     assert all(each.min() >= 0 and each.max() <= 1 for each in shown)
 
 
-def test_phases_are_sampled_without_fresh_noise():
-    parts = beyond.Parts()
-    assert method(PAPER, parts).sampler == "lcm"
-    assert {method(recipe, parts).sampler for recipe in TABLE if recipe.phases > 1} == {"euler"}
-    assert {method(recipe, parts).scheduler for recipe in TABLE} == {"simple"}
+def test_phases_are_sampled_without_fresh_noise(tmp_path):
+    assert method(PAPER, 1, tmp_path).sampler == "lcm"
+    assert {method(recipe, 1, tmp_path).sampler for recipe in TABLE if recipe.phases > 1} == {"euler"}
+    assert {method(recipe, 1, tmp_path).scheduler for recipe in TABLE} == {"simple"}

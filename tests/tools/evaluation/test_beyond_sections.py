@@ -6,8 +6,7 @@ import math
 
 import pytest
 import torch
-from animatelcm.tools.demo.sampler import Parts
-from animatelcm.tools.evaluation import beyond, runner, sections
+from animatelcm.tools.evaluation import runner, sections
 from animatelcm.tools.evaluation.beyond import CFGS, OPTIONS, TABLE
 from animatelcm.tools.evaluation.methods import Method
 from animatelcm.tools.evaluation.runner import Runner
@@ -32,7 +31,6 @@ class Stubbed(Stub):
 
 @pytest.fixture
 def scope(tmp_path, monkeypatch):
-    monkeypatch.setattr(beyond, "train", lambda recipe, steps, folder: Parts(folder / recipe.name))
     monkeypatch.setattr(sections, "evidence", lambda *args: "any")
     # The fewer the steps, the larger the distance; phases are better by one.
     return scope_of(Stubbed(tmp_path, lambda method, steps, cfg, seed: 10 - steps - ("phases" in method.name) + cfg

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from animatelcm.storage import atomic
 from animatelcm.storage.locks import HeldError
+from animatelcm.tools.demo.sampler import Parts
 from animatelcm.tools.evaluation import ablations, runner
 from animatelcm.tools.evaluation.methods import ours
 from animatelcm.tools.evaluation.records import continued
-from animatelcm.tools.evaluation.runner import ROOT, digest, evidence
+from animatelcm.tools.evaluation.runner import ROOT, Runner, digest, evidence
 
 
 def keys():
@@ -52,6 +54,26 @@ def test_what_computes_makes_them_stale(monkeypatch, module, name):
     before = keys()
     monkeypatch.setattr(module, name, "0.0.1")
     assert not set(keys()) & set(before)
+
+
+def test_figures_outlive_the_files_that_a_section_trained(tmp_path, monkeypatch):
+    """Another machine would train others, which differ in their last bits."""
+    asked = []
+
+    def method(folder, recipe="one"):
+        return replace(ours(Parts(folder / f"{recipe}.safetensors")), trained_in=folder,
+                       train=lambda: asked.append(folder))
+
+    monkeypatch.setattr(runner, "DemoSampler", lambda parts: parts)
+    monkeypatch.setattr(runner, "sampled", lambda *args: torch.rand(16, 3, 128, 128))
+    monkeypatch.setattr(Runner, "_through_codec", lambda *args: [])
+    folder, elsewhere = tmp_path / "trained" / "by", tmp_path / "elsewhere" / "by"
+    first = Runner(tmp_path)(method(folder), 4, 1.0, 0, 1)
+    assert asked == [folder]
+    assert Runner(tmp_path)(method(elsewhere), 4, 1.0, 0, 1).clips == first.clips and asked == [folder]
+    for other in (method(elsewhere, "other"), method(tmp_path / "trained" / "by other code")):
+        assert Runner(tmp_path)(other, 4, 1.0, 0, 1).clips != first.clips
+    assert len(asked) == 3
 
 
 def test_a_record_has_one_writer(tmp_path):
