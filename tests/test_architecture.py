@@ -146,7 +146,7 @@ def reached(graph: dict[str, set[str]], room: str) -> set[str]:
 def test_the_diagram_shows_what_is_imported():
     """Each of its arrows is an import. Imports that follow from other arrows may be left out, no others."""
     graph = arrows()
-    assert {room: targets - graph.get(room, set()) for room, targets in drawn().items()} == dict.fromkeys(drawn(), set())
+    assert {room for room, targets in drawn().items() if targets - graph.get(room, set())} == set()
     for room in MAY_IMPORT:
         assert reached(drawn(), room) == reached(graph, room), room
 
