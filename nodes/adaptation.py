@@ -24,14 +24,14 @@ class AdaptControlNet(io.ComfyNode):
                                                 "motion module; it stays as it is."),
                 io.ControlNet.Input("control_net", tooltip="From Load ControlNet Model: a ControlNet or a ControlNet-"
                                                            "LoRA for Stable Diffusion 1.5; it stays as it is."),
-                *data_inputs("clips, or images where there is no motion module", "each"),
+                *data_inputs("clips, or images if there is no motion module", "each"),
                 io.Image.Input("hints", tooltip="What the ControlNet follows, such as depth: for each clip a video of "
                                                 "as many frames, in the same order; values 0 to 1."),
                 *run_inputs("control_net", "AnimateLCM text-to-video"),
                 frames_input(),
                 MotionModuleSocket.Input("motion_module", optional=True,
-                                         tooltip="A few-step motion module, which stays as it is. Recommended where "
-                                                 "the ControlNet is for videos; without it single frames are taken."),
+                                         tooltip="A few-step motion module, which stays as it is. Recommended if the "
+                                                 "ControlNet is for videos; without it single frames are used."),
             ],
             outputs=[
                 io.ControlNet.Output(display_name="control_net", tooltip="For Apply ControlNet and Save ControlNet."),

@@ -18,7 +18,7 @@ class MatchColour(io.ComfyNode):
                 io.Image.Input("images", tooltip="The frames, from VAE Decode."),
                 io.Image.Input(
                     "reference_image", tooltip="The image that Image to Video was given, of any size; or one for each "
-                                               "frame. What would be cut off to fit the frames does not count."),
+                                               "frame. What would be cut off to fit the frames is ignored."),
             ],
             outputs=[io.Image.Output(tooltip="The frames, for Create Video.")],
         )

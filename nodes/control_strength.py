@@ -18,10 +18,11 @@ class ControlNetStrength(io.ComfyNode):
             node_id="AnimateLCM_ControlNetStrength",
             display_name="ControlNet Strength",
             category="AnimateLCM",
-            description="Gives a ControlNet or T2I-Adapter another strength at each frame of a video.",
+            description="Gives a ControlNet or T2I-Adapter a strength of its own at each frame of a video.",
             search_aliases=["controlnet keyframe", "controlnet strength schedule", "latent keyframe"],
             inputs=[
-                io.ControlNet.Input("control_net", tooltip="From Load ControlNet Model, also of other packs."),
+                io.ControlNet.Input("control_net", tooltip="From Load ControlNet Model, or from a loader of another "
+                                                           "pack."),
                 io.String.Input(
                     "strength_curve", multiline=True, default="",
                     tooltip="Factor on the strength of Apply ControlNet for key frames, as FRAME: NUMBER, from 0 to 10 "

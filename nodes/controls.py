@@ -40,12 +40,13 @@ class MotionControl(io.ComfyNode):
                 io.Mask.Input(
                     "mask", optional=True,
                     tooltip="Factor on motion_strength for each place, 0 to 1: one mask for all frames, or one for "
-                            "each. It is scaled to the video's size. Recommended only where parts shall stay still."),
+                            "each. It is scaled to the video's size. Recommended only if parts should stay still."),
                 values_input("strength_values", "In place of strength_curve, factor on motion_strength, 0 to 10"),
             ],
             outputs=[MotionModuleSocket.Output(
                 display_name="motion_module",
-                tooltip="For Apply Motion Module, Image to Video, or another Motion Control, whose factors multiply.")],
+                tooltip="For Text to Video, Image to Video, Apply Motion Module, or another Motion Control; their "
+                        "factors multiply.")],
             hidden=[io.Hidden.unique_id],
         )
 
@@ -85,12 +86,12 @@ class AttentionScale(io.ComfyNode):
                 io.Mask.Input(
                     "mask", optional=True,
                     tooltip="Factor on scale for each place, one mask for all frames, or one for each. It is scaled to "
-                            "the video's size. Recommended only where parts shall move in another way."),
+                            "the video's size. Recommended only if parts should move differently."),
             ],
             outputs=[MotionModuleSocket.Output(
                 display_name="motion_module",
-                tooltip="For Apply Motion Module, Image to Video, or another Attention Scale, whose factors "
-                        "multiply.")],
+                tooltip="For Text to Video, Image to Video, Apply Motion Module, or another Attention Scale; their "
+                        "factors multiply.")],
         )
 
     @classmethod

@@ -23,7 +23,7 @@ def values_input(name: str, what: str, optional: bool = True) -> io.MultiType.In
     return io.MultiType.Input(
         name, types=[FrameValuesSocket, io.Float, FloatsSocket, io.Curve], optional=optional,
         tooltip=f"{what}: a list with one number for each frame, such as another pack's audio envelope, the curve of "
-                "Curve Editor, which goes over the whole video, or Frame Values.")
+                "Curve Editor, which covers the whole video, or Frame Values.")
 
 
 class FrameValues(io.ComfyNode):
@@ -43,8 +43,9 @@ class FrameValues(io.ComfyNode):
                     tooltip="What 0 becomes, -100 to 100, without unit. 0 leaves it and is recommended to begin with."),
                 io.Float.Input(
                     "high", default=1.0, min=LOWEST, max=HIGHEST, step=0.01,
-                    tooltip="What 1 becomes, -100 to 100, without unit; all other numbers go evenly with the two. 1 "
-                            "leaves it and is recommended to begin with; less than low turns the curve around."),
+                    tooltip="What 1 becomes, -100 to 100, without unit; all other numbers are scaled in proportion. 1 "
+                            "leaves it and is recommended to begin with; a number below low turns the curve upside "
+                            "down."),
             ],
             outputs=[FrameValuesSocket.Output(
                 display_name="values", tooltip="For every socket of this pack whose name ends in values.")],

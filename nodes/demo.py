@@ -17,7 +17,8 @@ class LoadDemoModel(io.ComfyNode):
             search_aliases=["animatelcm example", "test model", "tiny"],
             inputs=[],
             outputs=[
-                io.Model.Output(tooltip="For Apply Motion Module with the motion file 'demo (embedded)'."),
+                io.Model.Output(tooltip="For Text to Video, Image to Video or Apply Motion Module, with a motion file "
+                                        "of the demo model."),
                 io.Clip.Output(tooltip="For CLIP Text Encode. Say for example: a penguin running left in the snow."),
                 io.Vae.Output(tooltip="For VAE Decode and VAE Encode."),
             ],

@@ -27,7 +27,7 @@ class ImageToVideo(io.ComfyNode):
             node_id="AnimateLCM_ImageToVideo",
             display_name="Image to Video",
             category="AnimateLCM",
-            description="Makes a Stable Diffusion 1.5 MODEL animate an image, and the empty latent of the video.",
+            description="Makes a Stable Diffusion 1.5 MODEL animate an image, and makes the empty latent of the video.",
             search_aliases=["animatelcm i2v", "animate image", "img2vid", "reference image", "ref latent",
                             "animatediff", "gif"],
             inputs=[

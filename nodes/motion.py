@@ -23,7 +23,7 @@ def strength_input(advanced: bool = False) -> io.Float.Input:
     return io.Float.Input(
         "motion_strength", default=1.0, min=0.0, max=10.0, step=0.05, advanced=advanced,
         tooltip="Factor on what the motion module adds, 0 to 10, without unit. 1 is as trained; 0.8 to 1.2 is useful; "
-                "0 makes every frame on its own.")
+                "at 0 every frame is made on its own.")
 
 
 def schedule_input(advanced: bool = False) -> io.Combo.Input:

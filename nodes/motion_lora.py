@@ -38,13 +38,14 @@ class LoadMotionLoRA(io.ComfyNode):
                 io.String.Input(
                     "strength_curve", default="", optional=True, advanced=True,
                     tooltip="Factor on strength for key frames, as FRAME: NUMBER, from -10 to 10 without unit, such as "
-                            "0: 0, 15: 1; between them it changes evenly. Empty is recommended where nothing is to "
+                            "0: 0, 15: 1; between them it changes evenly. Empty is recommended if nothing should "
                             "change: with a curve each step takes a little longer."),
                 values_input("strength_values", "In place of strength_curve, factor on strength, -10 to 10"),
             ],
             outputs=[MotionModuleSocket.Output(
                 display_name="motion_module",
-                tooltip="For Apply Motion Module, Image to Video, Motion Control, or another Load Motion LoRA.")],
+                tooltip="For Text to Video, Image to Video, Apply Motion Module, Motion Control, or another Load "
+                        "Motion LoRA.")],
             hidden=[io.Hidden.unique_id],
         )
 

@@ -25,9 +25,9 @@ class PromptSchedule(io.ComfyNode):
                 io.Clip.Input("clip", tooltip="From Load Checkpoint, or after its LoRAs."),
                 io.String.Input(
                     "text", multiline=True, dynamic_prompts=True, default="0: spring,\n8: summer",
-                    tooltip="A prompt for each key frame, as FRAME: PROMPT on a line of its own or after a comma. "
-                            "Frames are counted from 0; 50% and max_f-1 go by the video's length. Prompts may have "
-                            "commas in them; in double quotes, anything. Lines before the first key frame and after "
+                    tooltip="A prompt for each key frame, as FRAME: PROMPT, one a line or separated by commas. Frames "
+                            "are counted from 0; 50% and max_f-1 are relative to the video's length. Prompts can "
+                            "contain commas; in double quotes, anything. Lines before the first key frame and after "
                             "the last belong to every prompt."),
                 io.Int.Input(
                     "num_frames", default=16, min=1, max=4096,
@@ -36,16 +36,17 @@ class PromptSchedule(io.ComfyNode):
                 io.Combo.Input(
                     "interpolation", options=list(INTERPOLATIONS), default="linear",
                     tooltip="Between key frames: 'linear' changes evenly from one prompt to the next and is "
-                            "recommended, 'hold' stays with a prompt until the next one's frame."),
+                            "recommended, 'hold' keeps a prompt until the frame of the next one."),
                 io.String.Input(
                     "prefix", optional=True, default="", dynamic_prompts=True,
-                    tooltip="Text that stands before every prompt, such as a style. Empty: none."),
+                    tooltip="Text that is put before every prompt, such as a style. Empty: none."),
                 io.String.Input(
                     "suffix", optional=True, default="", dynamic_prompts=True,
-                    tooltip="Text that stands after every prompt, such as a LoRA's word. Empty: none."),
+                    tooltip="Text that is put after every prompt, such as the trigger word of a LoRA. Empty: none."),
                 values_input(
                     "position_values",
-                    "Where in the schedule each frame is, 0 its first frame and 1 its last, in place of evenly"),
+                    "Where in the schedule each frame is, from 0, its first frame, to 1, its last, instead of moving "
+                    "on evenly"),
             ],
             outputs=[io.Conditioning.Output(tooltip="For the positive or negative input of any sampler.")],
             hidden=[io.Hidden.unique_id],

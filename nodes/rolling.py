@@ -23,15 +23,15 @@ class RollingSampler(io.ComfyNode):
                 io.Int.Input(
                     "window", default=16, min=2, max=256,
                     tooltip="Frames that are computed together, 2 to 256. 16 is recommended, which the modules were "
-                            "trained with. What is left without the anchors has to be a multiple of the steps."),
+                            "trained with. The window without its anchors has to be a multiple of the steps."),
                 io.Int.Input(
                     "anchors", default=0, min=0, max=255,
-                    tooltip="How many of the window's frames are finished ones, which the others follow, 0 to window - "
-                            "1. 0 is recommended; 4 keep background and subject longer and take a third more time."),
+                    tooltip="How many frames of the window are finished ones that the others follow, 0 to window - 1. "
+                            "0 is recommended; 4 keep background and subject longer and take a third more time."),
                 io.Float.Input(
                     "stochasticity", default=1.0, min=0.0, max=1.0, step=0.05,
                     tooltip="Share of fresh noise between two steps, 0 to 1. 1 is recommended, as in AnimateLCM "
-                            "Sampler; 0 adds none, so that only the first noise decides."),
+                            "Sampler; 0 adds none: then only the first noise decides."),
                 auto_input(),
             ],
             outputs=[io.Sampler.Output(tooltip="For SamplerCustom, SamplerCustomAdvanced or Record Video.")],
@@ -55,8 +55,8 @@ class RecordVideo(io.ComfyNode):
             node_id="AnimateLCM_RecordVideo",
             display_name="Record Video",
             category="AnimateLCM",
-            description="Samples a video of any length and writes it to a file as it comes, in the memory of one "
-                        "window.",
+            description="Samples a video of any length and writes it to a file while it is sampled, in the memory of "
+                        "one window.",
             search_aliases=["save video", "stream video", "endless video", "record", "mp4", "webm"],
             inputs=[
                 io.Guider.Input("guider", tooltip="From Basic Guider, or CFG Guider for a negative prompt."),
@@ -64,15 +64,16 @@ class RecordVideo(io.ComfyNode):
                 io.Sigmas.Input("sigmas", tooltip="From AnimateLCM Scheduler. 4 steps are recommended."),
                 io.Vae.Input("vae", tooltip="The VAE of the checkpoint; it decodes a few frames at a time."),
                 io.Latent.Input(
-                    "latent", tooltip="For a new video: Empty Latent Image, of which only the size counts. To change a "
-                                      "given video: its latents, one for each frame, and less denoise."),
+                    "latent", tooltip="For a new video: Empty Latent Image, of which only the size counts. To change "
+                                      "an existing video: its latents, one for each frame, and a lower denoise."),
                 io.Int.Input(
                     "num_frames", default=64, min=1, max=MOST_FRAMES,
                     tooltip=f"Frames of the video, 1 to {MOST_FRAMES}. As many as there are prompts, hints or masks, "
                             "where these are one for each frame."),
                 io.Int.Input(
                     "seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=True,
-                    tooltip="Decides the noise of every frame. A longer video begins as a shorter one does."),
+                    tooltip="Decides the noise of every frame. With the same seed, a longer video begins like a "
+                            "shorter one."),
                 io.Float.Input(
                     "fps", default=8.0, min=1.0, max=120.0, step=1.0,
                     tooltip="Frames a second, 1 to 120. 8 is recommended, which the modules were trained with."),
@@ -81,13 +82,14 @@ class RecordVideo(io.ComfyNode):
                     tooltip="Container and codec: 'mp4' is H.264 and recommended, 'webm' is VP9, smaller and slower."),
                 io.Int.Input(
                     "crf", default=19, min=0, max=51, advanced=True,
-                    tooltip="Quality, 0 to 51: less is better and larger. 19 is recommended; in webm 30."),
+                    tooltip="Quality, 0 to 51: a lower number gives a better picture and a larger file. 19 is "
+                            "recommended; for webm 30."),
                 io.String.Input(
                     "filename_prefix", default="video/AnimateLCM",
                     tooltip="Beginning of the file's name below ComfyUI's output folder, as in Save Video."),
                 io.Audio.Input(
                     "audio", optional=True,
-                    tooltip="Sound from the first frame on; what is longer than the video is cut off. None: silent."),
+                    tooltip="Sound, from the first frame on; it is cut off at the end of the video. None: silent."),
             ],
             outputs=[io.Video.Output(tooltip="The written file, for Get Video Components and other nodes.")],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],

@@ -15,7 +15,7 @@ def auto_input() -> io.Boolean.Input:
     return io.Boolean.Input(
         "auto", default=True, optional=True, advanced=True,
         tooltip="On, which is recommended: a motion module that was trained in phases gets no fresh noise, whatever "
-                "stochasticity says. Others are sampled as it is set.")
+                "stochasticity says. For others stochasticity is used as it is set.")
 
 
 class Scheduler(io.ComfyNode):
@@ -28,17 +28,18 @@ class Scheduler(io.ComfyNode):
             description="Gives the noise levels of exactly the timesteps that a distilled motion module knows.",
             search_aliases=["lcm scheduler", "sigmas", "timesteps", "few steps", "animatelcm steps"],
             inputs=[
-                io.Model.Input("model", tooltip="From Apply Motion Module, for the timesteps that it knows. Without a "
-                                                "distilled motion module they are evenly spaced over all 1000."),
+                io.Model.Input("model", tooltip="From Text to Video, Image to Video or Apply Motion Module, for the "
+                                                "timesteps that the module knows. Without a distilled motion module "
+                                                "they are evenly spaced over all 1000."),
                 io.Int.Input(
                     "steps", default=4, min=1, max=50,
-                    tooltip="Network calls, 1 to 50. 4 is recommended for AnimateLCM, 2 for haste, 8 for more detail; "
+                    tooltip="Network calls, 1 to 50. 4 is recommended for AnimateLCM, 2 for speed, 8 for more detail; "
                             "a motion module that is not distilled needs about 25."),
                 io.Float.Input(
                     "denoise", default=1.0, min=0.0, max=1.0, step=0.01,
-                    tooltip="Share of the noise to start from, 0 to 1. 1 makes a new video, 0.4 to 0.7 changes a given "
-                            "one. As in KSampler, it is rounded to int(steps / denoise): 4 steps at 0.8 start at "
-                            "timestep 799, at 0.5 at 499, and above 0.8 they start at 999."),
+                    tooltip="Share of the noise to start from, 0 to 1. 1 makes a new video, 0.4 to 0.7 changes an "
+                            "existing one. As in KSampler, it is rounded to int(steps / denoise): 4 steps at 0.8 start "
+                            "at timestep 799, at 0.5 at 499, and above 0.8 they start at 999."),
             ],
             outputs=[io.Sigmas.Output(
                 tooltip="Noise levels for SamplerCustom or SamplerCustomAdvanced; the same as Basic Scheduler's with "
@@ -68,7 +69,7 @@ class Sampler(io.ComfyNode):
                 io.Float.Input(
                     "stochasticity", default=1.0, min=0.0, max=1.0, step=0.05,
                     tooltip="Share of fresh noise between two steps, 0 to 1. 1 is recommended: the sampler that "
-                            "AnimateLCM was made for, and the stock lcm. 0 adds none, so that only the first noise "
+                            "AnimateLCM was made for, and the stock lcm. 0 adds none: then only the first noise "
                             "decides (DDIM)."),
                 io.String.Input(
                     "stochasticity_curve", default="", optional=True, advanced=True,

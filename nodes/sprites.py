@@ -16,27 +16,28 @@ class SubjectMask(io.ComfyNode):
             node_id="AnimateLCM_SubjectMask",
             display_name="Subject Mask",
             category="AnimateLCM",
-            description="Finds the subject in front of a plain background, or one that stays, without a model.",
+            description="Finds the subject in front of a plain background, or of one that stays still, without a "
+                        "model.",
             search_aliases=["remove background", "transparent background", "matte", "alpha", "difference key"],
             inputs=[
                 io.Image.Input("images", tooltip="The frames, from VAE Decode."),
                 io.Combo.Input(
                     "background_kind", options=["plain", "still"], default="plain",
                     tooltip="'plain': a background of one colour, taken from the edges, recommended for sprites. "
-                            "'still': a picture that stays, taken from what each place shows most of the time, for a "
-                            "subject that moves on."),
+                            "'still': a picture that stays the same, made of what each place shows most of the time, "
+                            "for a subject that moves around."),
                 io.Float.Input(
                     "threshold", default=0.1, min=0.0, max=1.0, step=0.01,
-                    tooltip="Difference from the background, 0 to 1, up to which a place belongs to it. 0.05 to 0.2 "
-                            "is recommended: more where the background flickers."),
+                    tooltip="Difference from the background, 0 to 1, up to which a place counts as background. 0.05 to "
+                            "0.2 is recommended: more if the background flickers."),
                 io.Float.Input(
                     "softness", default=0.1, min=0.0, max=1.0, step=0.01,
-                    tooltip="Difference beyond threshold, 0 to 1, over which the mask rises to 1. 0.05 to 0.2 is "
-                            "recommended; 0 gives hard edges."),
+                    tooltip="Range of differences above threshold, 0 to 1, in which the mask rises to 1. 0.05 to 0.2 "
+                            "is recommended; 0 gives hard edges."),
                 io.Image.Input(
                     "background", optional=True,
                     tooltip="The background alone, one image of the frames' size, in place of background_kind. "
-                            "Recommended where neither kind fits."),
+                            "Recommended if neither kind fits."),
             ],
             outputs=[io.Mask.Output(
                 tooltip="A mask for each frame, 1 for the subject: for Sprite Sheet, and inverted for Join Image with "
@@ -67,8 +68,8 @@ class SpriteSheet(io.ComfyNode):
                     tooltip=f"Frames in a row, 0 to {MOST_COLUMNS}. 0 is recommended: about as many rows as columns."),
                 io.Mask.Input(
                     "mask", optional=True,
-                    tooltip="1 for what is to be seen: one mask, or one for each frame, from Subject Mask or Remove "
-                            "Background. Without it the frames keep the transparency that they have."),
+                    tooltip="1 for the visible parts: one mask, or one for each frame, from Subject Mask or Remove "
+                            "Background. Without it the frames keep their own transparency."),
             ],
             outputs=[
                 io.Image.Output(

@@ -15,7 +15,7 @@ class TextToVideo(io.ComfyNode):
             node_id="AnimateLCM_TextToVideo",
             display_name="Text to Video",
             category="AnimateLCM",
-            description="Makes a Stable Diffusion 1.5 MODEL sample a video, and the empty latent of the video.",
+            description="Makes a Stable Diffusion 1.5 MODEL sample a video, and makes the empty latent of the video.",
             search_aliases=["t2v", "txt2vid", "text2video", "animatediff", "animatelcm", "evolved", "gif", "animation",
                             "empty latent video"],
             inputs=[

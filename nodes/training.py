@@ -50,19 +50,21 @@ def run_inputs(default_name: str, schedule: str) -> list[io.Input]:
                     "large one, 'paper' for several; 'tiny' is for the demo model."),
         io.Int.Input(
             "steps", default=0, min=0, max=MOST,
-            tooltip="Steps in all, those before a resume included; 0 to 1,000,000. 0 takes the preset's, which is "
-                    "recommended; a few hundred already show whether it works. More than before go on from there."),
+            tooltip="Total number of steps, with those before a resume, 0 to 1,000,000. 0 takes the preset's number, "
+                    "which is recommended; a few hundred already show whether it works. A higher number than before "
+                    "goes on from there."),
         io.Float.Input(
             "learning_rate", default=0.0, min=0.0, max=1.0, step=0.000001, round=0.0000001,
             tooltip="Rate of the optimiser (AdamW), 0 to 1, without unit. 0 takes the preset's, which is recommended; "
-                    "halve it where the loss rises."),
+                    "halve it if the loss rises."),
         io.Int.Input(
             # Without the editor's "control after generate", whose new seed for each queued run no resume would survive.
             "seed", default=0, min=0, max=2**32 - 1, control_after_generate=False,
-            tooltip="Decides the data and the noise of every step, 0 to 4294967295; any will do."),
+            tooltip="Decides the data and the noise of every step, 0 to 4294967295; any number works."),
         io.Int.Input(
             "preview_every", default=100, min=0, max=MOST,
-            tooltip="Steps between samples shown on the node, 0 to 1,000,000; 100 is recommended, 0 shows none."),
+            tooltip="Training steps between two previews on the node, 0 to 1,000,000; 100 is recommended, 0 shows "
+                    "none."),
         io.Combo.Input(
             "schedule", options=DISTILLED, default=schedule, advanced=True,
             tooltip="Noise schedule and distillation grid to train on, and later to sample with. The default is "
@@ -74,7 +76,7 @@ def frames_input() -> io.Int.Input:
     """Return the socket for the frames of a clip."""
     return io.Int.Input(
         "num_frames", default=16, min=2, max=64,
-        tooltip="Frames of a clip in training, 2 to 64; a random stretch is taken of longer ones. 16 is recommended, "
+        tooltip="Frames of a clip in training, 2 to 64; from longer clips a random part is taken. 16 is recommended, "
                 "as in the paper.")
 
 
@@ -92,8 +94,9 @@ def method_inputs() -> list[io.Input]:
                     "is recommended: 1 for 'paper', 4 for the others."),
         io.Boolean.Input(
             "guided", default=True, optional=True, advanced=True,
-            tooltip="On is recommended: guidance is in the weights, and cfg 1 is right later. Off: the teacher has "
-                    "none, and a tenth of the captions is left out: cfg 2 to 7 and negative prompts work later."),
+            tooltip="On is recommended: guidance becomes part of the weights; sample at cfg 1 later. Off: the teacher "
+                    "has no guidance, and a tenth of the captions is left out; cfg 2 to 7 and negative prompts work "
+                    "later."),
     ]
 
 
@@ -136,7 +139,7 @@ class DistillSpatialLoRA(io.ComfyNode):
             is_input_list=True,
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL to distil, with its LoRAs; it stays as it is."),
-                *data_inputs("images, or clips of which single frames are taken", "each"),
+                *data_inputs("images, or clips from which single frames are taken", "each"),
                 *run_inputs("spatial_lora", "AnimateLCM text-to-video"),
                 *method_inputs(),
             ],
@@ -184,8 +187,8 @@ class DistillMotionModule(io.ComfyNode):
                                          "'none' or 'decoupled' is off."),
                 io.Combo.Input(
                     "init", options=list(INITS), default="student", advanced=True,
-                    tooltip="Who has the spatial LoRA at the start. 'student' is recommended: the target receives it "
-                            "little by little, as in the paper."),
+                    tooltip="Which networks have the spatial LoRA at the start. 'student' is recommended: the target "
+                            "receives it little by little, as in the paper."),
                 io.Boolean.Input(
                     "decoupled", default=True, advanced=True,
                     tooltip="On is recommended, as in the paper: motion alone is trained. Off trains the LoRA and the "
@@ -199,9 +202,9 @@ class DistillMotionModule(io.ComfyNode):
             ],
             outputs=[
                 MotionModuleSocket.Output(display_name="motion_module",
-                                          tooltip="For Apply Motion Module and Save Motion Module."),
+                                          tooltip="For Text to Video, Apply Motion Module and Save Motion Module."),
                 LoraSocket.Output(display_name="lora", tooltip="The spatial LoRA that goes with it: the one given, or "
-                                                               "the one trained where 'decoupled' is off."),
+                                                               "the trained one if 'decoupled' is off."),
                 *LOSS_OUTPUTS,
             ],
             hidden=[io.Hidden.unique_id],
@@ -235,8 +238,9 @@ class AdaptAdapter(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="A MODEL that works in few steps: with its spatial LoRA, without a "
                                                 "motion module; it stays as it is."),
-                MotionModuleSocket.Input("motion_module", tooltip="A few-step motion module. An image encoder that it "
-                                                                  "has is trained further; otherwise a new one is."),
+                MotionModuleSocket.Input("motion_module", tooltip="A few-step motion module. If it has an image "
+                                                                  "encoder, that one is trained further; otherwise a "
+                                                                  "new one is made."),
                 *data_inputs("clips, whose first frame is the image to follow", "each"),
                 *run_inputs("image_to_video", "AnimateLCM image-to-video"),
                 frames_input(),
@@ -279,7 +283,7 @@ class AdaptMotionModule(io.ComfyNode):
                 io.Model.Input("model", tooltip="A MODEL that works in few steps: with its spatial LoRA, without a "
                                                 "motion module; it stays as it is."),
                 MotionModuleSocket.Input("motion_module", tooltip="A few-step motion module; it stays as it is."),
-                *data_inputs("clips, best some that this model itself has made in few steps", "each"),
+                *data_inputs("clips, best those that this model itself has made in few steps", "each"),
                 *run_inputs("rolling_module", "AnimateLCM text-to-video"),
                 frames_input(),
                 io.Int.Input(
