@@ -201,8 +201,10 @@ def stop_on_signals() -> None:
 
 def is_ready(url: str) -> bool:
     """Say whether a ComfyUI answers at an address."""
+    # Past the proxy that a user may have set: the server is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"{url}/system_stats", timeout=5) as answer:
+        with opener.open(f"{url}/system_stats", timeout=5) as answer:
             return "system" in json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         return False

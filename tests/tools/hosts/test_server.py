@@ -32,7 +32,9 @@ def server_of(tmp_path: Path, main: str) -> Server:
     return Server(fake_host(tmp_path, main), make_base(tmp_path / "base", {}), extra=("--cpu",))
 
 
-def test_server_is_up_inside_and_gone_after(tmp_path: Path) -> None:
+def test_server_is_up_inside_and_gone_after_past_proxies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
     waits: list[float] = []
     server = server_of(tmp_path, READY)
     server._on_wait = waits.append
