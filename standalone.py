@@ -3,7 +3,7 @@
 The pack's folder must never be on `sys.path`: its `nodes/` would shadow the host's `nodes.py`.
 So the folder is registered as a package named `animatelcm`, and the host's folder is put on the path instead.
 
-    python standalone.py tools.demo.train --help      runs the module `animatelcm.demo.train`
+    python standalone.py tools.demo.train --help      runs the module `animatelcm.tools.demo.train`
 """
 
 from __future__ import annotations

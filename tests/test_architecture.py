@@ -1,6 +1,7 @@
 """Who may import whom, read from the source of the whole tree."""
 
 import ast
+import re
 import sys
 from functools import cache
 from graphlib import TopologicalSorter
@@ -122,6 +123,37 @@ def test_rooms_import_what_they_may(room):
     for file in files_of(room):
         foreign = imports(file)[0] - {room} - MAY_IMPORT[room]
         assert not foreign, f"{file.relative_to(ROOT)} imports {sorted(foreign)}"
+
+
+def drawn() -> dict[str, set[str]]:
+    """Return {room: the rooms that its arrows lead to} of the diagram in docs/architecture.md."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    diagram = page.partition("```mermaid")[2].partition("```")[0]
+    names = dict(re.findall(r'(\w+)\["([^"]+)"\]', diagram))
+    found: dict[str, set[str]] = {}
+    for line in re.sub(r'\["[^"]+"\]', "", diagram).splitlines():
+        source, _, targets = line.strip().partition(" --> ")
+        if targets:
+            found.setdefault(names.get(source, source), set()).update(names.get(t, t) for t in targets.split(" & "))
+    return found
+
+
+def reached(graph: dict[str, set[str]], room: str) -> set[str]:
+    """Return the rooms to which arrows lead from a room, over others too."""
+    return {far for near in graph.get(room, ()) for far in (near, *reached(graph, near))}
+
+
+def test_the_diagram_shows_what_is_imported():
+    """Each of its arrows is an import. Imports that follow from other arrows may be left out, no others."""
+    graph = arrows()
+    assert {room for room, targets in drawn().items() if targets - graph.get(room, set())} == set()
+    for room in MAY_IMPORT:
+        assert reached(drawn(), room) == reached(graph, room), room
+
+
+def test_the_page_names_every_room():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert [room for room in MAY_IMPORT if room not in page] == []
 
 
 def test_no_arrow_runs_up():

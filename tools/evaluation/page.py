@@ -20,8 +20,8 @@ WORDS = {
 DPM++ 2M, with evenly spaced timesteps (`sgm_uniform`), are there twice: at the teacher's guidance, as in the paper, and
 with the guidance that had the lowest distance over {search_prompts} other prompts, for every number of steps.""",
     "class words": """The same scenes, of which prompts say only the kind of subject and what it does: "an animal
-running left". What they leave open, a sampler has to choose. The best guidance of DDIM and DPM++ 2M was looked for over
-{search_prompts} other prompts of this kind.""",
+running left". What they leave open, a sampler has to choose. The second rows of DDIM and DPM++ 2M have the guidance
+with the lowest distance over {search_prompts} other prompts of this kind.""",
 }
 """What is said of each kind of prompts."""
 SAMPLERS = """{words}
