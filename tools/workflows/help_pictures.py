@@ -32,7 +32,7 @@ PICTURES = ROOT / "web" / "docs"
 PICTURE = "shown.webp"
 MOST_FRAMES, LARGEST = 24, 160
 """Frames of a picture, and the longer side of a clip in it, in pixels."""
-MOTION = Node(f"{PREFIX}LoadMotionModule", (0, 0), (300, 120))
+MOTION = Node(f"{PREFIX}LoadMotionModule", (0, 0), (300, 120), {"motion_file": "AnimateLCM_demo_t2v.safetensors"})
 GRAPHS: dict[str, dict[str, Node]] = {
     "SaveMotionModule": {
         "motion": MOTION,
@@ -120,9 +120,10 @@ def take_pictures(url: str, browser_path: str | None, nodes: list[str]) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
         try:
-            page = browser.new_page(viewport=VIEW)
-            open_editor(page, url)
             for node in nodes:
+                # The editor remembers the values of a graph that was cleared for the next one.
+                page = browser.new_page(viewport=VIEW)
+                open_editor(page, url)
                 clear(page)
                 draw(page, GRAPHS[node])
                 photograph(page, GRAPHS[node].values(), PICTURES / f"{PREFIX}{node}" / PICTURE)
