@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+
+from .processes import start, stop
 
 PACK_NAME = "AnimateLCM"
-STOP_SECONDS = 10.0
 
 
 class ServerError(RuntimeError):
@@ -166,37 +164,6 @@ class Server:
         text = self.log.read_text(encoding="utf-8", errors="replace")
         if "IMPORT FAILED" in text:
             raise ServerError(f"ComfyUI could not import a node pack. The end of {self.log}:\n{self.log_tail(80)}")
-
-
-def start(command: list[str], log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    """Start a server in a process group of its own, so that Ctrl-C reaches only this program, which then stops it."""
-    flags = 0
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP
-    variables = dict(os.environ, PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log and subprocess.STDOUT,
-                            env=variables, creationflags=flags, start_new_session=not flags)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process, politely first, and wait for it."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def stop_on_signals() -> None:
-    """Turn a request to terminate this program into SystemExit, so that its servers are stopped on the way out."""
-    def leave(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), leave)
 
 
 def is_ready(url: str) -> bool:

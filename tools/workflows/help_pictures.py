@@ -22,7 +22,8 @@ from ...client.api import ComfyClient, Progress, RunError
 from .. import side_by_side
 from ..hosts.environment import work_path
 from ..hosts.hosts import version_of
-from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
+from ..hosts.processes import stop_on_signals
+from ..hosts.server import PACK_NAME, Host, Server, make_base
 from .drawn_graphs import VIEW, Node, clear, draw, photograph
 from .editor import FLAGS, find_browser, open_editor
 from .gallery import INPUTS, ROOT, frames_of_run
