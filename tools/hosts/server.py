@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -68,9 +69,11 @@ def make_base(base: Path, packs: dict[str, Path], inputs: Path | None = None) ->
 
 
 def _link(link: Path, folder: Path) -> None:
-    if os.name == "nt":
+    if sys.platform == "win32":
+        import _winapi
+
         # A junction, because a symbolic link needs administrator rights on Windows.
-        subprocess.run(["cmd", "/c", "mklink", "/J", str(link), str(folder)], check=True, stdout=subprocess.DEVNULL)
+        _winapi.CreateJunction(str(folder), str(link))
     else:
         link.symlink_to(folder, target_is_directory=True)
 
@@ -78,9 +81,10 @@ def _link(link: Path, folder: Path) -> None:
 def _remove_link(entry: Path) -> None:
     if entry.is_symlink():
         entry.unlink()
-    elif os.name == "nt" and entry.is_dir():
-        # Takes a junction away, and refuses a real folder that holds something.
-        entry.rmdir()
+    elif sys.platform == "win32" and not entry.is_file():
+        # Takes a junction away, also one whose folder is gone, and refuses a real folder that holds something.
+        with suppress(OSError):
+            entry.rmdir()
 
 
 def arguments(host: Host, base: Path, port: int, extra: tuple[str, ...] = ()) -> list[str]:

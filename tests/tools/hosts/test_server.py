@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from animatelcm.tools.hosts.server import Host, Server, ServerError, free_port, is_ready, make_base
@@ -97,3 +98,37 @@ def test_base_gets_the_inputs_with_their_folders(tmp_path: Path) -> None:
 def test_free_port_can_be_taken() -> None:
     with socket.create_server(("127.0.0.1", free_port())):
         pass
+
+
+@pytest.fixture
+def junctions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let this be Windows, whose junctions are symbolic links here; their folders are noted."""
+    made: list[str] = []
+
+    def create(folder: str, link: str) -> None:
+        made.append(folder)
+        Path(link).symlink_to(folder)
+
+    monkeypatch.setitem(sys.modules, "_winapi", SimpleNamespace(CreateJunction=create))
+    monkeypatch.setattr(sys, "platform", "win32")
+    return made
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the other tests are about junctions")
+def test_on_windows_a_pack_is_linked_by_a_junction_whatever_its_path(tmp_path: Path, junctions: list[str]) -> None:
+    """A symbolic link needs rights there, and the shell's mklink takes & and % in a path for its own."""
+    pack = tmp_path / "R&D %TEMP%"
+    pack.mkdir()
+    assert (make_base(tmp_path / "base", {"Pack": pack}) / "custom_nodes" / "Pack").resolve() == pack
+    assert junctions == [str(pack)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the other tests are about junctions")
+def test_on_windows_a_folder_in_place_of_a_junction_is_left(tmp_path: Path, junctions: list[str]) -> None:
+    kept = tmp_path / "base" / "custom_nodes" / "theirs" / "nodes.py"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    # What a junction to a folder that is gone looks like: no file, no link, and rmdir takes it away.
+    (kept.parents[1] / "Pack").mkdir()
+    make_base(tmp_path / "base", {})
+    assert [entry.name for entry in kept.parents[1].iterdir()] == ["theirs"] and kept.exists()
