@@ -48,7 +48,8 @@ from client.console import StatusLine
 from client.workflow import WorkflowError, load, set_seed, set_text, to_prompt, with_values
 from migrate import main as migrate
 from tools.hosts import environment, hosts, suite
-from tools.hosts.server import PACK_NAME, Host, Server, ServerError, arguments, make_base, start, stop, stop_on_signals
+from tools.hosts.processes import start, stop, stop_command, stop_on_signals
+from tools.hosts.server import PACK_NAME, Host, Server, ServerError, arguments, make_base
 
 ROOT = Path(__file__).resolve().parent
 DEMO_WORKFLOW = ROOT / "example_workflows" / "03 Text to Video Demo.json"
@@ -170,8 +171,7 @@ def in_host(options: argparse.Namespace, purpose: str, *command: str) -> None:
     try:
         process.wait()
     finally:
-        # Politely: it may have a server to stop.
-        stop(process)
+        stop_command(process)
     sys.exit(process.returncode)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import ipaddress
 import json
 import socket
 import ssl
@@ -52,6 +53,23 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def is_here(url: str) -> bool:
+    """Say whether an address is of this machine itself, which no proxy reaches."""
+    name = urlsplit(url).hostname or ""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+    # 0.0.0.0 is what a server that listens to everybody names.
+    return address.is_loopback or address.is_unspecified
+
+
+def opener(url: str, *handlers: Any) -> urllib.request.OpenerDirector:
+    """Return what opens an address: by the proxy that the user has set, and past it where it is of this machine."""
+    past = [urllib.request.ProxyHandler({})] if is_here(url) else []
+    return urllib.request.build_opener(*past, *handlers)
+
+
 class HttpServer:
     """The address of one server.
 
@@ -70,7 +88,7 @@ class HttpServer:
         # Certificates of your own come from the variable SSL_CERT_FILE, as OpenSSL has it.
         self.tls = ssl.create_default_context() if self.url.startswith("https:") else None
         handlers = [urllib.request.HTTPSHandler(context=self.tls)] if self.tls else []
-        self._opener = urllib.request.build_opener(*handlers, _NoRedirects)
+        self._opener = opener(self.url, *handlers, _NoRedirects)
         self._waits = tuple(retry_waits)
         self._pause = pause
         self._answered = False

@@ -15,6 +15,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from .http import is_here
+
 RECONNECT_SECONDS = 1.0
 
 
@@ -63,7 +65,9 @@ class Messages:
     async def _listen(self) -> None:
         import aiohttp
 
-        async with aiohttp.ClientSession(headers=self._headers, trust_env=True) as session:
+        # The proxy that the user has set is in the environment.
+        by_proxy = not is_here(self._url)
+        async with aiohttp.ClientSession(headers=self._headers, trust_env=by_proxy) as session:
             while True:
                 try:
                     async with session.ws_connect(self._url, ssl=self._tls or True, max_msg_size=0) as connection:

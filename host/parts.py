@@ -45,12 +45,17 @@ class Part(IndexListContextWindow):
     """The frames of one call, as the host's context window."""
 
 
+Complete = Callable[[BaseModel, list[list[dict] | None], Tensor], list[list[dict] | None]]
+"""Adds to the conditionings of a call what cannot be cut, from (model, conds, x)."""
+
+
 class PartHandler(IndexListContextHandler):
     """A context handler for one call whose latents are those of a part already: it cuts the conditionings only."""
 
-    def __init__(self, frames: list[int], total_frames: int) -> None:
+    def __init__(self, frames: list[int], total_frames: int, complete: Complete | None = None) -> None:
         super().__init__(None, None, context_length=len(frames))
         self.part = Part(frames, dim=0, total_frames=total_frames)
+        self.complete = complete
 
     def should_use_context(self, *args, **kwargs) -> bool:
         """Say that this is a window, also where it is the whole video."""
@@ -63,5 +68,7 @@ class PartHandler(IndexListContextHandler):
         # The host compares the number of frames alone; this has them without their memory.
         video = x_in[:1].expand(self.part.total_frames, *x_in.shape[1:])
         cut = [self.get_resized_cond(cond, video, self.part) for cond in conds]
+        if self.complete is not None:
+            cut = self.complete(model, cut, x_in)
         options = model_options.get("transformer_options", {}) | {"context_window": self.part}
         return calc_cond_batch(model, cut, x_in, timestep, model_options | {"transformer_options": options})

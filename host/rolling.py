@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import comfy.model_management
 import torch
@@ -20,6 +21,7 @@ from tqdm.auto import tqdm
 from ..samplers.noise_order import noise_source
 from ..samplers.rolling import Rolling, sample_rolling
 from .advice import ADVICE, Placed
+from .inpainting import check_pictures, with_pictures
 from .motion import networks_on
 from .parts import PartHandler, PartSampler
 from .sampling import is_phased
@@ -85,6 +87,8 @@ class RollingSampler(PartSampler):
         total, settings = self.video(noise.shape)[0], self.settings
         if self.auto and is_phased(model_wrap.model_patcher.get_model_object("model_sampling")):
             settings = replace(settings, gamma=0.0)
+        if self.recording is not None:
+            check_pictures(model_wrap.conds, total)
         run = _Run(self, model_wrap, sigmas, extra_args, noise, latent_image, denoise_mask)
         calls, blocks = self.settings.calls(total, len(sigmas) - 1), []
         report = callback or (lambda *args: None)
@@ -127,7 +131,8 @@ class _Run:
         self.guider, self.sigmas, self.extra_args = guider, sigmas, extra_args
         self.latents, self.masks = latents, masks
         # Of a recorded video there is no noise but what is made as it is asked for.
-        self.noise = noise if sampler.recording is None else noise[:0]
+        self.recorded = sampler.recording is not None
+        self.noise = noise[:0] if self.recorded else noise
         self.shape, self.device = sampler.video(noise.shape), noise.device
         self.from_noise = sampler.max_denoise(guider, sigmas)
         self.seed = extra_args.get("seed") or 0
@@ -167,12 +172,14 @@ class _Run:
 
     def predict(self, x: Tensor, sigma: Tensor, frames: range) -> Tensor:
         """Return what the guider makes of frames that are each at a noise level of their own."""
-        handler = PartHandler(self._known(frames), self.shape[0])
+        latents = self._of(self.latents, frames)
+        masks = None if self.masks is None else self._of(self.masks, frames)
+        handler = PartHandler(self._known(frames), self.shape[0],
+                              partial(with_pictures, latents=latents, masks=masks) if self.recorded else None)
         options = self.extra_args["model_options"] | {"context_handler": handler}
         model = KSamplerX0Inpaint(self.guider, self.sigmas)
-        masks = None if self.masks is None else self._of(self.masks, frames)
         if masks is not None:
-            model.latent_image, model.noise = self._of(self.latents, frames), self._start_noise(frames)
+            model.latent_image, model.noise = latents, self._start_noise(frames)
             function = options.pop("denoise_mask_function", None)
             if function is not None:
                 # Differential Diffusion asks the first frame how much noise there is.

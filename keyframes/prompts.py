@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .errors import error, glimpse
-from .text import KeyFrame, read
+from .errors import error, glimpse, rest_of_line
+from .text import Entry, KeyFrame, Schedule, read
 
 FORMULA = re.compile(r"(?=[^0-9]*[0-9])(?:[\s0-9.()+\-*/%^,<>=]"
                      r"|\b(?:t|s|max_f|pi|sin|cos|tan|abs|sqrt|exp|log|where)\b)+")
@@ -14,6 +14,8 @@ FORMULA = re.compile(r"(?=[^0-9]*[0-9])(?:[\s0-9.()+\-*/%^,<>=]"
 BACK_TICKS = re.compile(r"(?=`([^`\n]{1,200})`)")
 OPTION = re.compile(r"(?:(?<![^\s,])--[A-Za-z]|--neg)[\w-]*")
 NEGATIVE = re.compile(r"^[ \t]*negative[ _]?prompt[ \t]*:", re.IGNORECASE | re.MULTILINE)
+RATIO = re.compile(r"[0-9]+[:：][0-9]+(?!\w)")
+"""Such as 16:9 or 12:30, also where a key frame's prompt begins with a number."""
 STRUCTURE = re.compile(r"[-0-9.]*[ \t]*=[ \t]*[\"'“‘]|[\[{][ \t]*[\"'“‘][^\"'”’\n]*[\"'”’][ \t]*[:,\]}]")
 
 
@@ -44,6 +46,7 @@ def read_prompts(text: str, num_frames: int, prefix: str = "", suffix: str = "")
             is no prompt, such as a formula.
     """
     schedule = read(text, shared_lines=True)
+    _check_keys(schedule)
     for entry in schedule.entries:
         _check_value(text, *entry.span, entry.quoted)
     for lines in (schedule.head, schedule.tail):
@@ -58,6 +61,26 @@ def join(*parts: str) -> str:
     """Return texts after one another with a comma between two; those without a word are left out."""
     words = [part.strip(" \t\r\n,，") for part in parts]
     return ", ".join(part for part in words if part)
+
+
+def _check_keys(schedule: Schedule) -> None:
+    """Check that a text without a prompt for frame 0 is none that begins with a ratio, a time or the number of a list.
+
+    As a key frame such a number would be lost without a word.
+    """
+    text, [first, *more] = schedule.text, schedule.entries
+    if not all(_is_bare(text, entry) and int(entry.written) > 0 for entry in schedule.entries):
+        return
+    if not more or all(RATIO.match(text, entry.place) for entry in schedule.entries):
+        written = rest_of_line(text, first.place).rstrip(" \t,，").replace('"', '\\"')
+        raise error(text, first.place, f"{glimpse(text, first.place)} could be a key frame or part of a prompt. For a "
+                                       f"prompt of all frames, write it in quotes after frame 0: 0: \"{written}\". For "
+                                       "key frames, begin with frame 0")
+
+
+def _is_bare(text: str, entry: Entry) -> bool:
+    """Say whether an entry has a plain number and no quotes at all, so that it may be words."""
+    return entry.written.isdecimal() and text.startswith(entry.written, entry.place) and not entry.quoted
 
 
 def _check_value(text: str, start: int, end: int, quoted: bool) -> None:

@@ -21,6 +21,10 @@ def _register() -> None:
     from comfy.cli_args import args
 
     args.cpu = True
+    from animatelcm.tools.hosts.processes import stop_on_signals
+
+    # pytest takes a SystemExit in a test for a failure and goes on; on an interrupt it ends, and its fixtures do too.
+    stop_on_signals(KeyboardInterrupt)
 
 
 _register()

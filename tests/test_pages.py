@@ -29,6 +29,17 @@ def test_help_lies_where_the_front_end_looks_first():
     assert all((folder / "en.md").is_file() for folder in DOCS.iterdir())
 
 
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
+def test_every_help_page_shows_its_node_at_work(node):
+    folder = DOCS / node.define_schema().node_id
+    picture = "shown.webp"
+    assert (folder / picture).read_bytes()[8:12] == b"WEBP"
+    for page in folder.glob("*.md"):
+        # The editor looks for pictures from the folder of all pages.
+        shown = re.findall(r"^!\[(.+)\]\((.+)\)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert [path for _, path in shown] == [f"{folder.name}/{picture}"], page.name
+
+
 def test_what_the_page_of_errors_says_of_files_is_what_the_code_says():
     root = DOCS.parent.parent
     source = "".join(path.read_text(encoding="utf-8") for folder in ("motion", "host", "nodes", "training")

@@ -105,7 +105,10 @@ def serve() -> Iterator[Callable[..., Stand]]:
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["http", "https"])
-def test_progress_of_our_run_arrives(serve, monkeypatch: pytest.MonkeyPatch, encrypted: bool) -> None:
+def test_progress_of_our_run_arrives_past_proxies(serve, monkeypatch: pytest.MonkeyPatch, encrypted: bool) -> None:
+    for name in ("http_proxy", "https_proxy", "ws_proxy", "wss_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     monkeypatch.setattr("animatelcm.client.messages.RECONNECT_SECONDS", 0.01)
     stand = serve(encrypted)

@@ -97,3 +97,33 @@ def test_the_examples_of_the_help_page_are_read():
     assert len(examples) >= 5
     for example in examples:
         assert 1 <= len(prompts(example)) <= 3, example
+
+
+@pytest.mark.parametrize(("text", "place", "shown"), [
+    ("16:9 photo of a cat", "line 1, column 1", '0: "16:9 photo of a cat"'),
+    ("12:30 at noon", "line 1, column 1", '0: "12:30 at noon"'),
+    (" 4: a list ", "line 1, column 2", '0: "4: a list"'),
+    ("best quality\n16:9 photo", "line 2, column 1", '0: "16:9 photo"'),
+    ("16:9 photo,\n4:3 print\nbest quality", "line 1, column 1", '0: "16:9 photo"'),
+    ("8:summer", "line 1, column 1", '0: "8:summer"'),
+    ("16：9 photo", "line 1, column 1", '0: "16：9 photo"'),
+])
+@pytest.mark.parametrize("num_frames", [16, 32])
+def test_a_prompt_that_begins_with_a_number_and_a_colon_is_no_key_frame(text, place, shown, num_frames):
+    """Read as one, its first number would be lost without a word."""
+    said = f"^{place}: .*could be a key frame or part of a prompt.*{re.escape(shown)}"
+    with pytest.raises(KeyFrameError, match=said):
+        read_prompts(text, num_frames)
+    frame, prompt = re.fullmatch('([0-9]+): "(.*)"', shown).groups()
+    assert prompts(shown) == {int(frame): prompt}, "what the message advises"
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("0: a", {0: "a"}), ("0:1girl", {0: "1girl"}), ("00:30 at night", {0: "30 at night"}),
+    ('"8": "summer"', {8: "summer"}), ('8: "summer"', {8: "summer"}), ('{"8": "summer"}', {8: "summer"}),
+    ("50%: a", {8: "a"}), ("max_f-1: a", {15: "a"}),
+    ("4: spring, 12: summer", {4: "spring", 12: "summer"}), ("4:2girls, 12:1girl", {4: "2girls", 12: "1girl"}),
+    ("4: 2 cats, 12:1 cat", {4: "2 cats", 12: "1 cat"}), ("0:1 cat, 8:2 cats", {0: "1 cat", 8: "2 cats"}),
+])
+def test_what_is_written_as_a_key_frame_is_one(text, expected):
+    assert prompts(text) == expected

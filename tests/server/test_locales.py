@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
-
 from animatelcm.client.api import ComfyClient
+from animatelcm.client.http import HttpServer
 from animatelcm.tools.workflows import locales
 
 
 def test_the_server_hands_out_the_texts(client: ComfyClient) -> None:
-    with urllib.request.urlopen(f"{client.url}/i18n") as answer:
-        texts = json.load(answer)
+    texts = HttpServer(client.url).json("/i18n")
     for language in ("en", *locales.LANGUAGES):
         for name, expected in locales.read(language).items():
             found = texts[language][name.removesuffix(".json")]

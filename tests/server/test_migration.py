@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 from animatelcm.client.api import ComfyClient, RunError, saved_files
+from animatelcm.client.http import HttpServer
 from animatelcm.client.workflow import to_prompt
 from animatelcm.host.replacements import REPLACEMENTS
 from animatelcm.migration.migrate import migrate
@@ -71,8 +70,7 @@ def test_an_old_graph_runs(client: ComfyClient, nodes: dict[str, Any], tmp_path:
 
 
 def test_the_editor_is_offered_the_replacements(server: Server) -> None:
-    with urllib.request.urlopen(f"{server.url}/node_replacements") as answer:
-        offered = json.load(answer)
+    offered = HttpServer(server.url).json("/node_replacements")
     for old, new, taken, fixed, outputs in REPLACEMENTS:
         entry = next(entry for entry in offered[old] if entry["new_node_id"] == new)
         assert entry["old_widget_ids"] == list(OLD_WIDGETS[old])

@@ -47,7 +47,7 @@ def denoising_loss(network: Callable[[Tensor, Tensor, Tensor], Tensor], latent: 
                    hidden: Tensor | None = None) -> Tensor:
     """Mean squared error of the predicted v at `timesteps` (Salimans & Ho 2022), where the context is.
 
-    The random numbers come from the CPU, so that they are the same everywhere.
+    What is drawn on the CPU, so that it is the same everywhere, goes to where the context is.
 
     Args:
         network: From z (b c h w), timesteps (b,) and context (b n d) to v.
@@ -58,14 +58,15 @@ def denoising_loss(network: Callable[[Tensor, Tensor, Tensor], Tensor], latent: 
             chance (Karras et al. 2024 learn what is usual; here it is a curve through a finished model's errors).
         hidden: Where z is noise alone, (b,) of bool, as what a sampler begins with.
     """
+    latent, timesteps, noise, alphas_cumprod = (
+        tensor.to(context.device) for tensor in (latent, timesteps, noise, alphas_cumprod))
     alpha = alphas_cumprod[timesteps].view(-1, 1, 1, 1)
     signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
     z, v = signal * latent + sigma * noise, signal * noise - sigma * latent
     if hidden is not None:
         # v is what leads from z to the clean latent, whether z shows any of it or not.
-        blind = hidden.view(-1, 1, 1, 1)
+        blind = hidden.to(context.device).view(-1, 1, 1, 1)
         z, v = torch.where(blind, noise, z), torch.where(blind, (signal * noise - latent) / sigma, v)
-    z, v, timesteps = (tensor.to(context.device) for tensor in (z, v, timesteps))
     errors = (network(z, timesteps.float(), context).float() - v).square().mean((1, 2, 3))
     return (errors / (1 / 3 + 4 * (timesteps / 1000) ** 4) if alike else errors).mean()
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,13 +11,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+
+from .processes import start, stop
 
 PACK_NAME = "AnimateLCM"
-STOP_SECONDS = 10.0
 
 
 class ServerError(RuntimeError):
@@ -70,9 +69,11 @@ def make_base(base: Path, packs: dict[str, Path], inputs: Path | None = None) ->
 
 
 def _link(link: Path, folder: Path) -> None:
-    if os.name == "nt":
+    if sys.platform == "win32":
+        import _winapi
+
         # A junction, because a symbolic link needs administrator rights on Windows.
-        subprocess.run(["cmd", "/c", "mklink", "/J", str(link), str(folder)], check=True, stdout=subprocess.DEVNULL)
+        _winapi.CreateJunction(str(folder), str(link))
     else:
         link.symlink_to(folder, target_is_directory=True)
 
@@ -80,9 +81,10 @@ def _link(link: Path, folder: Path) -> None:
 def _remove_link(entry: Path) -> None:
     if entry.is_symlink():
         entry.unlink()
-    elif os.name == "nt" and entry.is_dir():
-        # Takes a junction away, and refuses a real folder that holds something.
-        entry.rmdir()
+    elif sys.platform == "win32" and not entry.is_file():
+        # Takes a junction away, also one whose folder is gone, and refuses a real folder that holds something.
+        with suppress(OSError):
+            entry.rmdir()
 
 
 def arguments(host: Host, base: Path, port: int, extra: tuple[str, ...] = ()) -> list[str]:
@@ -168,41 +170,12 @@ class Server:
             raise ServerError(f"ComfyUI could not import a node pack. The end of {self.log}:\n{self.log_tail(80)}")
 
 
-def start(command: list[str], log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    """Start a server in a process group of its own, so that Ctrl-C reaches only this program, which then stops it."""
-    flags = 0
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP
-    variables = dict(os.environ, PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log and subprocess.STDOUT,
-                            env=variables, creationflags=flags, start_new_session=not flags)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process, politely first, and wait for it."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def stop_on_signals() -> None:
-    """Turn a request to terminate this program into SystemExit, so that its servers are stopped on the way out."""
-    def leave(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), leave)
-
-
 def is_ready(url: str) -> bool:
     """Say whether a ComfyUI answers at an address."""
+    # Past the proxy that a user may have set: the server is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"{url}/system_stats", timeout=5) as answer:
+        with opener.open(f"{url}/system_stats", timeout=5) as answer:
             return "system" in json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         return False

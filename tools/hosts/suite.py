@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .server import Host, stop
+from .processes import stop_command
+from .server import Host
 
 OTHER_HOSTS = ("0.27.0", "0.24.1")
 BEHIND = ("tests/server", "tests/tools")
@@ -54,8 +55,8 @@ class Run:
         return self._process.poll() is not None
 
     def stop(self) -> None:
-        """End it, politely first: it may have a server to stop."""
-        stop(self._process)
+        """End it, politely first."""
+        stop_command(self._process)
 
     def output(self) -> str:
         """Return what a run behind has printed."""

@@ -22,7 +22,8 @@ from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 from ...client.api import ComfyClient
 from ..hosts.environment import output_path
 from ..hosts.hosts import version_of
-from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
+from ..hosts.processes import stop_on_signals
+from ..hosts.server import PACK_NAME, Host, Server, make_base
 from .editor import FLAGS, find_browser, open_editor, open_workflow, press_run
 from .user_checks import check_all
 

@@ -28,7 +28,8 @@ from ...client.levels import PRIMITIVE
 from ...client.sources import NOTES, REROUTE
 from ...client.workflow import WorkflowError, to_prompt
 from ..hosts.hosts import version_of
-from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
+from ..hosts.processes import stop_on_signals
+from ..hosts.server import PACK_NAME, Host, Server, make_base
 from .editor import FLAGS, LIMIT_MS, find_browser
 from .stock_templates import digest_of, digest_of_prompt, installed
 

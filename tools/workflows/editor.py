@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import sys
-import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.request import Request
 
 from playwright.sync_api import Page
 
 from ...client.api import ComfyClient, RunError
+from ...client.http import opener
 from ...client.workflow import load, to_prompt
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -33,8 +34,8 @@ def open_editor(page: Page, url: str) -> None:
 
 def set_setting(url: str, name: str, value: Any) -> None:
     """Change a setting of a server's editor, as its own dialog does; it counts when the page is opened again."""
-    urllib.request.urlopen(urllib.request.Request(
-        f"{url}/settings/{name}", json.dumps(value).encode(), {"Content-Type": "application/json"}))
+    request = Request(f"{url}/settings/{name}", json.dumps(value).encode(), {"Content-Type": "application/json"})
+    opener(url).open(request).close()
 
 
 def put_graph(page: Page, workflow: dict[str, Any]) -> None:

@@ -18,7 +18,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from ...client.api import ComfyClient
 from ..hosts.hosts import version_of
-from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
+from ..hosts.processes import stop_on_signals
+from ..hosts.server import PACK_NAME, Host, Server, make_base
 from .drawn_graphs import VIEW, Node, clear, draw, photograph, write
 from .editor import FLAGS, find_browser, open_editor, press_run
 

@@ -35,7 +35,8 @@ from ...client.workflow import load as load_workflow
 from ...client.workflow import set_seed, to_prompt
 from ..hosts import hosts
 from ..hosts.environment import work_path
-from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
+from ..hosts.processes import stop_on_signals
+from ..hosts.server import PACK_NAME, Host, Server, make_base
 from .contact_sheet import sheet_of
 
 ROOT = Path(__file__).resolve().parents[2]

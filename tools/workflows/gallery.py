@@ -28,7 +28,8 @@ from ...client.api import ComfyClient, Progress, RunError, saved_files
 from ...client.workflow import WorkflowError, load, set_input, set_seed, to_prompt
 from ..hosts.environment import work_path
 from ..hosts.hosts import version_of
-from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
+from ..hosts.processes import stop_on_signals
+from ..hosts.server import PACK_NAME, Host, Server, make_base
 from . import full_size
 from .contact_sheet import sheet_of
 from .demo_prompts import DEMO_NODE

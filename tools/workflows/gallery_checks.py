@@ -166,7 +166,7 @@ def add_by_search(page: Page, words: str) -> None:
 
 
 def check_help(page: Page, url: str, pictures: Path) -> None:
-    """A node's help page shows its text in the language of the editor, without a trace of a page that is missing."""
+    """A node's help page shows its text in the language of the editor, and its picture."""
     for language in LANGUAGES:
         set_setting(url, "Comfy.Locale", language)
         open_editor(page, url)
@@ -184,6 +184,8 @@ def check_help(page: Page, url: str, pictures: Path) -> None:
         wanted = "".join(first_sentence(HELP / NODE / f"{language}.md").split())
         if wanted not in text:
             raise RunError(f"the help in {language} shows {panel.inner_text()[:300]!r}, not {wanted!r}")
+        if not panel.locator("img").first.evaluate("picture => picture.decode().then(() => picture.naturalWidth > 0)"):
+            raise RunError(f"the help in {language} does not show its picture")
     set_setting(url, "Comfy.Locale", "en")
 
 

@@ -22,7 +22,8 @@ from ...client.api import ComfyClient, Progress, RunError
 from .. import side_by_side
 from ..hosts.environment import work_path
 from ..hosts.hosts import version_of
-from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
+from ..hosts.processes import stop_on_signals
+from ..hosts.server import PACK_NAME, Host, Server, make_base
 from .drawn_graphs import VIEW, Node, clear, draw, photograph
 from .editor import FLAGS, find_browser, open_editor
 from .gallery import INPUTS, ROOT, frames_of_run
@@ -32,7 +33,7 @@ PICTURES = ROOT / "web" / "docs"
 PICTURE = "shown.webp"
 MOST_FRAMES, LARGEST = 24, 160
 """Frames of a picture, and the longer side of a clip in it, in pixels."""
-MOTION = Node(f"{PREFIX}LoadMotionModule", (0, 0), (300, 120))
+MOTION = Node(f"{PREFIX}LoadMotionModule", (0, 0), (300, 120), {"motion_file": "AnimateLCM_demo_t2v.safetensors"})
 GRAPHS: dict[str, dict[str, Node]] = {
     "SaveMotionModule": {
         "motion": MOTION,
@@ -120,9 +121,10 @@ def take_pictures(url: str, browser_path: str | None, nodes: list[str]) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
         try:
-            page = browser.new_page(viewport=VIEW)
-            open_editor(page, url)
             for node in nodes:
+                # The editor remembers the values of a graph that was cleared for the next one.
+                page = browser.new_page(viewport=VIEW)
+                open_editor(page, url)
                 clear(page)
                 draw(page, GRAPHS[node])
                 photograph(page, GRAPHS[node].values(), PICTURES / f"{PREFIX}{node}" / PICTURE)

@@ -23,7 +23,8 @@ from ...client.api import ComfyClient, Progress, saved_files
 from ...client.workflow import load, to_prompt
 from ..hosts.environment import work_path
 from ..hosts.hosts import version_of
-from ..hosts.server import PACK_NAME, Host, Server, make_base, stop_on_signals
+from ..hosts.processes import stop_on_signals
+from ..hosts.server import PACK_NAME, Host, Server, make_base
 from .demo_prompts import DEMO_NODE
 from .gallery import EXAMPLES, INPUTS, ROOT
 
