@@ -55,7 +55,7 @@ GRAPHS: dict[str, dict[str, Node]] = {
         "save": Node(f"{PREFIX}SaveControlNet", (370, 0), (340, 90), links={"control_net": ("control", "CONTROL_NET")}),
     },
     "LoadSpatialLoRA": {
-        "motion": MOTION,
+        "motion": Node(f"{PREFIX}LoadMotionModule", (0, 0), (300, 120), {"motion_file": "demo (embedded)"}),
         "lora": Node(f"{PREFIX}LoadSpatialLoRA", (0, 170), (300, 120)),
         "distil": Node(f"{PREFIX}DistillMotionModule", (350, 0), (340, 560),
                        links={"motion_module": ("motion", "motion_module"), "lora": ("lora", "lora")}),
