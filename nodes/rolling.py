@@ -68,8 +68,8 @@ class RecordVideo(io.ComfyNode):
                                       "an existing video: its latents, one for each frame, and a lower denoise."),
                 io.Int.Input(
                     "num_frames", default=64, min=1, max=MOST_FRAMES,
-                    tooltip=f"Frames of the video, 1 to {MOST_FRAMES}. Prompts, hints and masks with one for each frame "
-                            "need the same number."),
+                    tooltip=f"Frames of the video, 1 to {MOST_FRAMES}. Prompts, hints and masks with one for each "
+                            "frame need the same number."),
                 io.Int.Input(
                     "seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=True,
                     tooltip="Decides the noise of every frame. With the same seed, a longer video begins like a "
