@@ -47,7 +47,7 @@ def _check(model: ModelPatcher, context_length: int, context_overlap: int) -> No
     networks = networks_on(model)
     if not networks:
         raise ValueError("this MODEL has no motion module, so its frames have nothing to do with one another. Put Long "
-                         "Video after Apply Motion Module or Image to Video")
+                         "Video after Text to Video, Image to Video or Apply Motion Module")
     if "context_handler" in model.model_options:
         raise ValueError("this MODEL has context windows already. Use one of Long Video and Context Windows (Manual)")
     if context_length < 2 or context_overlap < 0:

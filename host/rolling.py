@@ -83,7 +83,7 @@ class RollingSampler(PartSampler):
         """Return the video's latents, or where it is recorded those that were finished last; the host calls this."""
         if not networks_on(model_wrap.model_patcher):
             raise ValueError("this MODEL has no motion module, so its frames have nothing to do with one another. Put "
-                             "Apply Motion Module before the sampler")
+                             "Text to Video, Image to Video or Apply Motion Module before the sampler")
         total, settings = self.video(noise.shape)[0], self.settings
         if self.auto and is_phased(model_wrap.model_patcher.get_model_object("model_sampling")):
             settings = replace(settings, gamma=0.0)

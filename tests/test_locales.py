@@ -38,3 +38,12 @@ def test_a_translation_is_one(language):
             assert f"**{socket}**" in text, (page, socket)
         assert sorted(re.findall(r"\]\(([^)]+)\)", text)) == sorted(re.findall(r"\]\(([^)]+)\)", original)), page
         assert (re.search(WIDE, text) is not None) == (language in ("zh", "ja", "ko")), page
+
+
+def test_french_has_non_breaking_spaces():
+    """Else a line of the page may begin with a colon. A line that is indented is an example."""
+    texts = {"/".join(path): text for path, text in locales.leaves(locales.read("fr"))}
+    pages = sorted(locales.PAGES.glob("*/fr.md"))
+    texts |= {page.parent.name: re.sub(r"^    .*$", "", page.read_text(encoding="utf-8"), flags=re.M) for page in pages}
+    plain = {where: re.sub(r"`[^`]*`", "code", text) for where, text in texts.items()}
+    assert {where: found for where, text in plain.items() if (found := re.findall(r".*(?: [:;!?»]|« ).*", text))} == {}

@@ -98,7 +98,7 @@ def test_values_that_do_not_fit_are_refused(model, settings, message):
 
 
 def test_a_model_without_motion_is_refused():
-    with pytest.raises(ValueError, match="no motion module.*after Apply Motion Module"):
+    with pytest.raises(ValueError, match="no motion module.*after Text to Video, Image to Video or Apply"):
         execute(tiny_model())
 
 

@@ -135,7 +135,8 @@ def foreign(start):
 
 
 REFUSED = {
-    "no motion module": (lambda model, loaded: sample(tiny_model()), "no motion module.*Apply Motion Module before"),
+    "no motion module": (lambda model, loaded: sample(tiny_model()),
+                         "no motion module.*Put Text to Video, Image to Video or Apply Motion Module before"),
     "windows": (lambda model, loaded: sample(long_video(model, 8, 2, False, False)),
                 "has context windows, and the rolling sampler has its own"),
     "the host's windows": (lambda model, loaded: sample(with_windows(model)), "has context windows"),
