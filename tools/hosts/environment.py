@@ -34,7 +34,7 @@ RUN_MODULES = ("torch", "torchvision", "torchaudio", "safetensors", "einops", "k
 PURPOSES = {
     "run": ((), ()),
     "test": (("pytest==9.2.0", "ruff==0.17.6", "mypy==2.4.1", "diffusers==0.36.0", "accelerate==1.15.0",
-              "matplotlib==3.11.2"),
+              'matplotlib==3.11.2; python_version >= "3.11"', 'matplotlib==3.10.9; python_version < "3.11"'),
              ("pytest", "ruff", "mypy", "diffusers", "accelerate", "matplotlib")),
     "browser": (("playwright==1.65.2",), ("playwright",)),
 }

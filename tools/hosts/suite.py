@@ -18,9 +18,10 @@ from .server import Host
 OTHER_HOSTS = ("0.27.0", "0.24.1")
 BEHIND = ("tests/server", "tests/tools")
 """A good third of the suite, which runs on the second core before the other hosts do."""
-CHOSEN = ("tests/server/test_run.py", "tests/nodes", *(f"tests/host/test_{part}.py" for part in (
-    "controls", "folders", "image_to_video", "injection", "parity", "preview", "requirements", "sampling", "two_models",
-    "untouched", "windows")))
+CHOSEN = ("tests/server/test_run.py", "tests/server/test_examples.py", "tests/nodes", *(
+    f"tests/host/test_{part}.py" for part in (
+        "controls", "folders", "image_to_video", "injection", "parity", "preview", "requirements", "sampling",
+        "two_models", "untouched", "windows")))
 """What other hosts than the reference are tested with: what they decide about, in the time that the suite takes."""
 
 

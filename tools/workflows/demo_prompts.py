@@ -28,3 +28,21 @@ def use_demo_model(prompt: dict[str, Any], text: str) -> None:
             inputs["text"] = "" if node.get("_meta", {}).get("title") == NEGATIVE else text
         elif kind == "LoadImage":
             inputs["image"] = PICTURE
+
+
+def with_demo(prompt: dict[str, Any]) -> dict[str, Any]:
+    """Return a blueprint's prompt with the demo model, its picture and its clip in it, and the video saved."""
+    prompt = {name: node | {"inputs": dict(node["inputs"])} for name, node in prompt.items()}
+    use_demo_model(prompt, "a penguin running left in the snow")
+    prompt["picture"] = {"class_type": "LoadImage", "inputs": {"image": PICTURE}}
+    prompt["clip"] = {"class_type": "LoadVideo", "inputs": {"file": CLIP}}
+    for name, node in list(prompt.items()):
+        kind, inputs = node["class_type"], node["inputs"]
+        if kind in ("AnimateLCM_ImageToVideo", "AnimateLCM_MatchColour"):
+            inputs["reference_image"] = ["picture", 0]
+        elif kind == "GetVideoComponents":
+            inputs["video"] = ["clip", 0]
+        elif kind == "CreateVideo":
+            prompt["save"] = {"class_type": "SaveVideo", "inputs": {
+                "video": [name, 0], "filename_prefix": "video/blueprint", "format": "auto", "codec": "auto"}}
+    return prompt

@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from ...client.api import ComfyClient, RunError
 from ...client.workflow import load
 from ..hosts.server import Server
-from .demo_prompts import CLIP, PICTURE, use_demo_model
+from .demo_prompts import with_demo
 from .editor import LIMIT_MS, open_editor, press_run, prompt_of, put_graph, set_setting
 from .gallery_checks import check_first_graph, check_help, check_round_trip, check_templates
 
@@ -179,24 +179,6 @@ def check_blueprints(page: Page, client: ComfyClient) -> None:
         if not any("images" in output for output in outputs.values()):
             raise RunError(f"{path.name} saved no video, but {outputs}")
         print(f"{path.name} ran with the demo model", flush=True)
-
-
-def with_demo(prompt: dict[str, Any]) -> dict[str, Any]:
-    """Return a blueprint's prompt with the demo model, its picture and its clip in it, and the video saved."""
-    prompt = {name: node | {"inputs": dict(node["inputs"])} for name, node in prompt.items()}
-    use_demo_model(prompt, "a penguin running left in the snow")
-    prompt["picture"] = {"class_type": "LoadImage", "inputs": {"image": PICTURE}}
-    prompt["clip"] = {"class_type": "LoadVideo", "inputs": {"file": CLIP}}
-    for name, node in list(prompt.items()):
-        kind, inputs = node["class_type"], node["inputs"]
-        if kind in ("AnimateLCM_ImageToVideo", "AnimateLCM_MatchColour"):
-            inputs["reference_image"] = ["picture", 0]
-        elif kind == "GetVideoComponents":
-            inputs["video"] = ["clip", 0]
-        elif kind == "CreateVideo":
-            prompt["save"] = {"class_type": "SaveVideo", "inputs": {
-                "video": [name, 0], "filename_prefix": "video/blueprint", "format": "auto", "codec": "auto"}}
-    return prompt
 
 
 def check_app(page: Page, pictures: Path) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from animatelcm.tools.hosts import environment
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 REQUIREMENTS = "torch\ntorchsde\ntorchvision>=0.20\n torchaudio ; python_version > '3'\nnumpy>=1.25\n\n# torch\n"
 
@@ -99,3 +102,31 @@ def test_python_without_the_packages_is_not_taken(tmp_path: Path, monkeypatch: p
     assert environment.find_python(tmp_path / "host", "run") is None
     monkeypatch.setattr(environment, "RUN_MODULES", ("json",))
     assert environment.find_python(tmp_path / "host", "run") == Path(sys.executable)
+
+
+PINS = [Requirement(pin) for pin in (*environment.TORCH, environment.TORCHAUDIO, *environment.CONSTRAINTS,
+                                     *(pin for packages, _ in environment.PURPOSES.values() for pin in packages))]
+
+
+@pytest.mark.parametrize("pin", PINS, ids=str)
+def test_a_pin_is_for_all_supported_pythons_or_says_for_which(pin: Requirement) -> None:
+    """Asked of the packages that are installed, which are those of this Python."""
+    if pin.marker is not None and not pin.marker.evaluate():
+        pytest.skip("for another Python")
+    try:
+        installed = metadata.metadata(pin.name)
+    except metadata.PackageNotFoundError:
+        pytest.skip("of another purpose")
+    if installed["Version"].partition("+")[0] not in pin.specifier:
+        pytest.skip("another version is installed")
+    oldest = "3.10"
+    if not SpecifierSet(installed["Requires-Python"] or "").contains(oldest):
+        assert pin.marker is not None and not pin.marker.evaluate({"python_version": oldest})
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_what_the_tests_import_is_installed_on_every_python(python: str) -> None:
+    packages, modules = environment.PURPOSES["test"]
+    pins = [Requirement(pin) for pin in packages]
+    chosen = [pin.name for pin in pins if pin.marker is None or pin.marker.evaluate({"python_version": python})]
+    assert sorted(chosen) == sorted(modules)
