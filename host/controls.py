@@ -72,7 +72,7 @@ class Factor:
                                  "does not fit. Use Conditioning (Set Mask), with set_cond_area 'default', instead of "
                                  "Conditioning (Set Area)")
             mask = self.mask if len(self.mask) == 1 else self.mask[self._chosen(video[0], num_frames, options)]
-            factor = factor * mask[:, None]
+            factor = _times(factor, mask[:, None])
         return factor
 
     def _chosen(self, total_frames: int, num_frames: int, options: dict) -> list[int]:
@@ -184,6 +184,8 @@ def attention_scale_in(call: Tensor, controls: Iterable[StrengthControl], num_fr
 def _times(one: float | Tensor, other: float | Tensor) -> float | Tensor:
     """Multiply two factors; of masks of two sizes the smaller one is scaled up."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
+        # Curves are in main memory; masks may be on the GPU, where the host is told to keep everything.
+        one = one.to(other.device)
         sizes = {each.shape[-2:] for each in (one, other)} - {(1, 1)}
         if len(sizes) > 1:
             size = max(sizes, key=lambda each: each[0] * each[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import folder_paths
@@ -42,7 +43,7 @@ def motion_path(name: str) -> str:
     """
     if name == EMBEDDED:
         return str(WEIGHTS / OWN_MOTION)
-    return _path(MOTION_MODELS, name)
+    return listed_path(MOTION_MODELS, name)
 
 
 def motion_lora_files() -> list[str]:
@@ -56,7 +57,7 @@ def motion_lora_path(name: str) -> str:
     Raises:
         FileNotFoundError: There is no such file.
     """
-    return _path(MOTION_LORAS, name)
+    return listed_path(MOTION_LORAS, name)
 
 
 def listed_name(folder: str, path: str | Path) -> str:
@@ -74,13 +75,31 @@ def _own_first(folder: str) -> list[str]:
                   key=lambda name: Path(folder_paths.get_full_path(folder, name) or "").is_relative_to(MODELS))
 
 
-def _path(folder: str, name: str) -> str:
+def listed_path(folder: str, name: str) -> str:
+    """Return the path of a file by its listed name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if path := folder_paths.get_full_path(folder, name):
+        return path
+    # A link that leads nowhere is listed, but has no path; the reader of the file says what it is.
+    listed = name in folder_paths.get_filename_list(folder)
+    links = [path for root in folder_paths.get_folder_paths(folder) if (path := Path(root) / name).is_symlink()]
+    if not (listed and links):
+        raise FileNotFoundError(f"there is no file {name!r} in models/{folder}, nor in the other folders of "
+                                f"{folder}. Put it back, or press R in the editor and choose another file")
+    return str(links[0])
+
+
+def file_state(path_of: Callable[[str], str | Path], name: str) -> str:
+    """Return a text that changes when the file of a name is replaced or goes; reading it is left to who loads it.
+
+    Args:
+        path_of: Finds the file.
+    """
     try:
-        return folder_paths.get_full_path_or_raise(folder, name)
-    except FileNotFoundError:
-        # A link that leads nowhere is listed, but has no path; the reader of the file says what it is.
-        listed = name in folder_paths.get_filename_list(folder)
-        links = [path for root in folder_paths.get_folder_paths(folder) if (path := Path(root) / name).is_symlink()]
-        if not (listed and links):
-            raise
-        return str(links[0])
+        status = Path(path_of(name)).stat()
+    except OSError as error:
+        return type(error).__name__
+    return f"{status.st_size} bytes of {status.st_mtime_ns}"

@@ -32,7 +32,7 @@ def subject_mask(frames: Tensor, kind: str, threshold: float, softness: float, b
     elif len(background) != 1 or background.shape[1:3] != frames.shape[1:3]:
         raise ValueError(f"the background has the shape {tuple(background.shape)}, the frames {tuple(frames.shape)}; "
                          "expected one image of the frames' height and width")
-    difference = (colours - background[..., :3]).abs().amax(dim=-1)
+    difference = (colours - background[..., :3].to(colours)).abs().amax(dim=-1)
     return ((difference - threshold) / max(softness, 1e-3)).clamp(0, 1)
 
 

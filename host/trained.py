@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..motion.containers import check_file, read_metadata
 from ..motion.lora_families import about_lora
-from .folders import MOTION_MODELS
+from .folders import MOTION_MODELS, listed_path
 from .weights import read_lora
 
 LORAS = "loras"
@@ -35,7 +35,7 @@ def load_lora(name: str) -> dict[str, Tensor]:
         FileNotFoundError: There is no such file.
         WeightsError: It is no LoRA of an image model, or damaged.
     """
-    return read_lora(Path(folder_paths.get_full_path_or_raise(LORAS, name)), name)
+    return read_lora(Path(listed_path(LORAS, name)), name)
 
 
 def lora_path(name: str) -> Path:
@@ -56,5 +56,5 @@ def lora_path(name: str) -> Path:
 
 def lora_message(name: str) -> str:
     """Return what a file of the image model's LoRA says of its sampling, for its node to show."""
-    path = Path(folder_paths.get_full_path_or_raise(LORAS, name))
+    path = Path(listed_path(LORAS, name))
     return about_lora(path.name, read_metadata(path)[1] if check_file(path) else {})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io
 
 from ..host.display import node_id_of, show_text
-from ..host.folders import motion_files, motion_path
+from ..host.folders import file_state, motion_files, motion_path
 from ..motion.errors import short
 from ..samplers.schedules import SCHEDULES, Schedule
 
@@ -85,6 +85,10 @@ class LoadMotionModule(io.ComfyNode):
             outputs=[MotionModuleSocket.Output(
                 display_name="motion_module", tooltip="For Text to Video, Image to Video or Apply Motion Module.")],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, motion_file: str) -> str:
+        return file_state(motion_path, motion_file)
 
     @classmethod
     def execute(cls, motion_file: str) -> io.NodeOutput:

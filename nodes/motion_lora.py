@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..host.display import show_text
-from ..host.folders import motion_lora_files, motion_lora_path
+from ..host.folders import file_state, motion_lora_files, motion_lora_path
 from .curves import values_input
 from .motion import MotionModuleSocket
 
@@ -48,6 +48,10 @@ class LoadMotionLoRA(io.ComfyNode):
                         "Motion LoRA.")],
             hidden=[io.Hidden.unique_id],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_file: str, **others: Any) -> str:
+        return file_state(motion_lora_path, lora_file)
 
     @classmethod
     def execute(cls, motion_module, lora_file: str, strength: float, strength_curve: str = "",

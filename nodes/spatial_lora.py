@@ -5,7 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host.display import show_text
-from ..host.trained import load_lora, lora_files, lora_message
+from ..host.folders import file_state
+from ..host.trained import load_lora, lora_files, lora_message, lora_path
 from .training import CATEGORY, LoraSocket
 
 
@@ -26,6 +27,10 @@ class LoadSpatialLoRA(io.ComfyNode):
                 display_name="lora", tooltip="For Distill Motion Module. To sample with it, use Load LoRA.")],
             hidden=[io.Hidden.unique_id],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_file: str) -> str:
+        return file_state(lora_path, lora_file)
 
     @classmethod
     def execute(cls, lora_file: str) -> io.NodeOutput:
