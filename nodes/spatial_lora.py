@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..host.display import show_text
 from ..host.trained import load_lora, lora_files, lora_message
-from .training import CATEGORY, LoraSocket
+from .training_sockets import CATEGORY, LoraSocket
 
 
 class LoadSpatialLoRA(io.ComfyNode):
