@@ -73,9 +73,9 @@ def run(plan, log: bool) -> None:
     output_dir = plan.options.output
     accelerator = Accelerator(cpu=args.cpu, log_with="tensorboard" if log else None, project_dir=output_dir)
     together, report = _together(accelerator), accelerator.print
-    loaded, found = together.all(lambda: (
-        headless.load(plan.options.model),
-        scan(plan.options.data, plan.clips, hints=plan.options.control_net is not None)))
+    loaded, parts = together.all(lambda: (
+        loaded := headless.load(plan.options.model), headless.parts_of(plan, loaded)))
+    found = together.all(lambda: scan(plan.options.data, plan.clips, hints=plan.options.control_net is not None))
     clips = None
     for first in (True, False):
         # One process encodes, and the others find it in the cache.
@@ -87,8 +87,8 @@ def run(plan, log: bool) -> None:
     if log:
         accelerator.init_trackers(plan.options.name)
     try:
-        write = headless.train_plan(
-            plan, loaded, clips, lambda stage, config: run_loop(stage, config, plan, accelerator, together), report)
+        write = headless.train_parts(
+            parts, clips, lambda stage, config: run_loop(stage, config, plan, accelerator, together), report)
     except BaseException as reason:
         together.leave(reason)
         raise

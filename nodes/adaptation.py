@@ -6,7 +6,16 @@ from comfy_api.latest import io
 
 from ..host.display import show_text
 from .motion import MotionModuleSocket
-from .training import CATEGORY, LOSS_OUTPUTS, data_inputs, frames_input, request_from, run_inputs, run_on
+from .training_sockets import (
+    CATEGORY,
+    LOSS_OUTPUTS,
+    data_inputs,
+    frames_input,
+    own_schedule_input,
+    request_from,
+    run_inputs,
+    run_on,
+)
 
 
 class AdaptControlNet(io.ComfyNode):
@@ -27,7 +36,7 @@ class AdaptControlNet(io.ComfyNode):
                 *data_inputs("clips, or images if there is no motion module", "each"),
                 io.Image.Input("hints", tooltip="What the ControlNet follows, such as depth: for each clip a video of "
                                                 "as many frames, in the same order; values 0 to 1."),
-                *run_inputs("control_net", "AnimateLCM text-to-video"),
+                *run_inputs("control_net", own_schedule_input()),
                 frames_input(),
                 MotionModuleSocket.Input("motion_module", optional=True,
                                          tooltip="A few-step motion module, which stays as it is. Recommended if the "

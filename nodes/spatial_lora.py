@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..host.display import show_text
 from ..host.folders import file_state
 from ..host.trained import load_lora, lora_files, lora_message, lora_path
-from .training import CATEGORY, LoraSocket
+from .training_sockets import CATEGORY, LoraSocket
 
 
 class LoadSpatialLoRA(io.ComfyNode):

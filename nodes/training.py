@@ -3,128 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
 from ..host.display import show_text
-from ..samplers.schedules import SCHEDULES
-from ..training.config import INITS, PRESETS
-from ..training.methods import METHODS
+from ..training.config import INITS, TUNING_STEPS
 from .motion import MotionModuleSocket
+from .training_sockets import (
+    CATEGORY,
+    LOSS_OUTPUTS,
+    LoraSocket,
+    data_inputs,
+    frames_input,
+    method_inputs,
+    own_schedule_input,
+    request_from,
+    run_inputs,
+    run_on,
+    steps_input,
+)
 
-if TYPE_CHECKING:
-    from ..host.training.node_run import NodeRun
-    from ..host.training.runs import Request
-
-CATEGORY = "AnimateLCM/training"
-LoraSocket, LossSocket = io.Custom("LORA_MODEL"), io.Custom("LOSS_MAP")
-DISTILLED = [name for name, schedule in SCHEDULES.items() if schedule.original_steps is not None]
 IMAGE_ENCODER, BOTH = "image encoder", "image encoder and motion module"
-MOST = 1_000_000
-MOST_PHASES = 50
-"""As many as the timesteps of the coarsest grid."""
-
-
-def data_inputs(what: str, each: str) -> list[io.Input]:
-    """Return the sockets for what Make Training Dataset gives."""
-    return [
-        io.Latent.Input("latents", tooltip=f"From Make Training Dataset: {what}, the list of all of them."),
-        io.Conditioning.Input("positive", tooltip=f"From Make Training Dataset: the encoded caption of {each}."),
-        io.Conditioning.Input("negative", tooltip="CLIP Text Encode with an empty text: what the guidance of the "
-                                                  "teacher leads away from."),
-    ]
-
-
-def run_inputs(default_name: str, schedule: str) -> list[io.Input]:
-    """Return the sockets that every training node has."""
-    return [
-        io.String.Input(
-            "name", default=default_name,
-            tooltip="Name of the run. Its checkpoint is output/training/<name>.pt; a run of the same name goes on from "
-                    "it, also after an interrupt. Other data, models or settings are refused under the same name. "
-                    "Recommended: a new name for each of them."),
-        io.Combo.Input(
-            "preset", options=list(PRESETS), default="sd15-24gb",
-            tooltip="Batch, rates and precision. 'sd15-24gb' is recommended for one GPU of 24 GB, 'sd15-80gb' for a "
-                    "large one, 'paper' for several; 'tiny' is for the demo model."),
-        io.Int.Input(
-            "steps", default=0, min=0, max=MOST,
-            tooltip="Total number of steps, with those before a resume, 0 to 1,000,000. 0 takes the preset's number, "
-                    "which is recommended; a few hundred already show whether it works. A higher number than before "
-                    "goes on from there."),
-        io.Float.Input(
-            "learning_rate", default=0.0, min=0.0, max=1.0, step=0.000001, round=0.0000001,
-            tooltip="Rate of the optimiser (AdamW), 0 to 1, without unit. 0 takes the preset's, which is recommended; "
-                    "halve it if the loss rises."),
-        io.Int.Input(
-            # Without the editor's "control after generate", whose new seed for each queued run no resume would survive.
-            "seed", default=0, min=0, max=2**32 - 1, control_after_generate=False,
-            tooltip="Decides the data and the noise of every step, 0 to 4294967295; any number works."),
-        io.Int.Input(
-            "preview_every", default=100, min=0, max=MOST,
-            tooltip="Training steps between two previews on the node, 0 to 1,000,000; 100 is recommended, 0 shows "
-                    "none."),
-        io.Combo.Input(
-            "schedule", options=DISTILLED, default=schedule, advanced=True,
-            tooltip="Noise schedule and distillation grid to train on, and later to sample with. The default is "
-                    "recommended: the one that the authors' own modules have."),
-    ]
-
-
-def frames_input() -> io.Int.Input:
-    """Return the socket for the frames of a clip."""
-    return io.Int.Input(
-        "num_frames", default=16, min=2, max=64,
-        tooltip="Frames of a clip in training, 2 to 64; from longer clips a random part is taken. 16 is recommended, "
-                "as in the paper.")
-
-
-def method_inputs() -> list[io.Input]:
-    """Return the sockets for the way to distil, after all others, so that those of saved graphs keep their places."""
-    return [
-        io.Combo.Input(
-            "method", options=list(METHODS), default="paper", optional=True,
-            tooltip="Way to distil. 'paper' is AnimateLCM's; 'phased' takes as many steps as it has phases, without "
-                    "fresh noise; 'phased + motion' also trains on what moves, and is like 'phased' for images. "
-                    "'paper' is recommended for a first run."),
-        io.Int.Input(
-            "phases", default=0, min=0, max=MOST_PHASES, optional=True, advanced=True,
-            tooltip="Parts of the timesteps, 0 to 50, and the steps to sample with later. 0 takes the method's, which "
-                    "is recommended: 1 for 'paper', 4 for the others."),
-        io.Boolean.Input(
-            "guided", default=True, optional=True, advanced=True,
-            tooltip="On is recommended: guidance becomes part of the weights; sample at cfg 1 later. Off: the teacher "
-                    "has no guidance, and a tenth of the captions is left out; cfg 2 to 7 and negative prompts work "
-                    "later."),
-    ]
-
-
-LOSS_OUTPUTS = [
-    LossSocket.Output(display_name="loss_map", tooltip="Loss of every step, for Plot Loss Graph."),
-    io.Int.Output(display_name="steps", tooltip="Steps finished, for Save LoRA Weights."),
-]
-
-
-def request_from(stage: str, settings: dict, num_frames: int = 1) -> Request:
-    """Return what the sockets of `run_inputs` ask for; the node takes lists, so each is a list of one."""
-    name, preset, steps, learning_rate, seed, schedule = (settings[key][0] for key in (
-        "name", "preset", "steps", "learning_rate", "seed", "schedule"))
-    from ..host.training.node_run import configure
-    from ..host.training.runs import Request
-
-    # Nodes of adapters have no such sockets, and graphs of older versions do not set them.
-    method, phases, guided = (settings.get(key, [default])[0] for key, default in (
-        ("method", "paper"), ("phases", 0), ("guided", True)))
-    config = configure(stage, preset, steps, learning_rate, seed, num_frames, method)
-    return Request(config, schedule, name).with_phases(phases, guided)
-
-
-def run_on(cls: type[io.ComfyNode], model: io.Model.Type, settings: dict) -> NodeRun:
-    """Return what runs the loop and shows its progress on the node."""
-    from ..host.training.node_run import NodeRun
-
-    return NodeRun(model, settings["name"][0], settings["preview_every"][0], lambda text: show_text(cls, text))
 
 
 class DistillSpatialLoRA(io.ComfyNode):
@@ -140,7 +39,7 @@ class DistillSpatialLoRA(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL to distil, with its LoRAs; it stays as it is."),
                 *data_inputs("images, or clips from which single frames are taken", "each"),
-                *run_inputs("spatial_lora", "AnimateLCM text-to-video"),
+                *run_inputs("spatial_lora"),
                 *method_inputs(),
             ],
             outputs=[
@@ -180,7 +79,7 @@ class DistillMotionModule(io.ComfyNode):
                 MotionModuleSocket.Input("motion_module", tooltip="The teacher's, from Load Motion Module, such as "
                                                                   "AnimateDiff v2; it stays as it is."),
                 *data_inputs("clips", "each"),
-                *run_inputs("motion_module", "AnimateLCM text-to-video"),
+                *run_inputs("motion_module"),
                 frames_input(),
                 LoraSocket.Input("lora", optional=True,
                                  tooltip="From Distill Spatial LoRA or Load Spatial LoRA. Needed unless 'init' is "
@@ -242,7 +141,7 @@ class AdaptAdapter(io.ComfyNode):
                                                                   "encoder, that one is trained further; otherwise a "
                                                                   "new one is made."),
                 *data_inputs("clips, whose first frame is the image to follow", "each"),
-                *run_inputs("image_to_video", "AnimateLCM image-to-video"),
+                *run_inputs("image_to_video", own_schedule_input()),
                 frames_input(),
                 io.Combo.Input(
                     "train", options=[IMAGE_ENCODER, BOTH], default=BOTH,
@@ -284,7 +183,8 @@ class AdaptMotionModule(io.ComfyNode):
                                                 "motion module; it stays as it is."),
                 MotionModuleSocket.Input("motion_module", tooltip="A few-step motion module; it stays as it is."),
                 *data_inputs("clips, best those that this model itself has made in few steps", "each"),
-                *run_inputs("rolling_module", "AnimateLCM text-to-video"),
+                *run_inputs("rolling_module", own_schedule_input(), steps_input(
+                    f"0 takes {TUNING_STEPS}, which is recommended: they are enough to tune with.")),
                 frames_input(),
                 io.Int.Input(
                     "rolling_steps", default=4, min=1, max=16,
@@ -305,7 +205,7 @@ class AdaptMotionModule(io.ComfyNode):
         from ..host.training.dataset import NodeData
         from ..host.training.runs import tune_motion_module
 
-        request = request_from("adapt", settings, num_frames[0]).for_rolling(rolling_steps[0])
+        request = request_from("adapt", settings, num_frames[0], TUNING_STEPS).for_rolling(rolling_steps[0])
         data, run = NodeData(latents, positive, negative[0]), run_on(cls, model[0], settings)
         trained, losses = tune_motion_module(model[0], motion_module[0], data, request, run)
         return io.NodeOutput(trained, {"loss": losses}, len(losses))

@@ -210,9 +210,10 @@ class TrainingConfig:
         if self.distillation.rolling and self.stage != "adapt":
             raise ValueError(f"rolling is {self.distillation.rolling}; expected 0 in the stage {self.stage}, since no "
                              "teacher has seen frames at falling noise. Use it in the stage adapt")
-        if self.distillation.rolling > 1 and self.distillation.rolling > self.frames:
-            raise ValueError(f"rolling is {self.distillation.rolling}; expected no more steps than the {self.frames} "
-                             "frames of a clip. 4 and 16 are recommended")
+        if self.distillation.rolling and self.frames % self.distillation.rolling:
+            raise ValueError(f"rolling is {self.distillation.rolling}, and a clip has {self.frames} frames; expected "
+                             "frames that these steps divide, as in the rolling sampler's window. 4 steps and 16 "
+                             "frames are recommended")
         if self.distillation.motion_weight and self.frames == 1:
             raise ValueError(f"motion_weight is {self.distillation.motion_weight}; expected 0 where images are trained "
                              "on, which have no motion. Use it in the stage motion")
@@ -260,6 +261,10 @@ def _tiny() -> dict[str, TrainingConfig]:
     return {config.stage: replace(config, lora=LoRAConfig(rank=16, alpha=16.0), width=128, height=128,
                                   gradient_checkpointing=False) for config in stages}
 
+
+TUNING_STEPS = 200
+"""Steps that tune a motion module to the rolling sampler, in place of a preset's (ours): more would teach it the clips.
+"""
 
 PRESETS: dict[str, dict[str, TrainingConfig]] = {
     "tiny": _tiny(),

@@ -26,7 +26,7 @@ METHOD = (
     "training/stages.py", "training/trainer.py",
     "samplers", "motion/frame_scales.py", "motion/module.py", "motion/image_encoder.py",
     "host/training/control_nets.py", "host/inserts.py", "host/motion.py", "host/sites.py", "host/training/network.py",
-    "host/training/runs.py")
+    "host/training/requests.py", "host/training/runs.py")
 """The code that decides what a training makes of its settings and data: files, and folders of them."""
 SIZE, BLOCK, THREADS = 16, 1 << 20, 4
 

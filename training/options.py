@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from .cache import DataSettings
 from .clips import ClipSettings
-from .config import PRESETS, STAGES, LoopConfig, TrainingConfig
+from .config import PRESETS, STAGES, TUNING_STEPS, LoopConfig, TrainingConfig
 from .methods import METHODS, with_method
 from .values import shown, typed
 
@@ -28,9 +28,10 @@ class OptionError(ValueError):
     """The run was given something that cannot be; the message says what can."""
 
 
-TEXT_TO_VIDEO, IMAGE_TO_VIDEO = "AnimateLCM text-to-video", "AnimateLCM image-to-video"
-SCHEDULES_OF = {"image": TEXT_TO_VIDEO, "motion": TEXT_TO_VIDEO, "adapt": IMAGE_TO_VIDEO}
-"""The schedules that the authors' own modules have."""
+TEXT_TO_VIDEO = "AnimateLCM text-to-video"
+"""The schedule of the authors' own spatial LoRA and motion module."""
+AUTO = "auto"
+"""In place of a schedule: that of the motion module that something is adapted to."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class RunOptions:
     model: str = "demo"
     """Path of a checkpoint, or "demo"."""
     motion: str = "demo"
-    """Path of the motion file to start from, or "demo"; not for a spatial LoRA."""
+    """Path of the motion file to start from, or "demo", in the stage adapt its few-step one; not for a spatial LoRA."""
     lora: Path | None = None
     """The spatial LoRA, for the other two stages."""
     control_net: Path | None = None
@@ -58,7 +59,7 @@ class RunOptions:
     method: str = "paper"
     """Way to distil: "paper", "phased", or "phased + motion"; [distillation] changes any of its numbers."""
     schedule: str = TEXT_TO_VIDEO
-    """Noise schedule and distillation grid; `plan` takes SCHEDULES_OF a stage where none is given."""
+    """Noise schedule and distillation grid; `plan` takes AUTO, the motion module's own, for the stage adapt."""
     name: str = "training"
     """Of the checkpoint and the result."""
     output: Path = Path("output") / "training"
@@ -131,20 +132,16 @@ def plan(given: Mapping[str, Any]) -> Plan:
         if not isinstance(given.get(table, {}), Mapping):
             raise OptionError(f"{table} is {shown(given[table])}; expected a table, [{table}]")
     own = {name: value for name, value in given.items() if name not in TABLES}
-    # What is tuned goes on with the model that it is for, an image encoder with a motion file of its own kind.
-    usual = SCHEDULES_OF.get(given["stage"], TEXT_TO_VIDEO) if isinstance(given["stage"], str) else TEXT_TO_VIDEO
-    tuned = "control_net" in own or given.get("distillation", {}).get("rolling")
-    own.setdefault("schedule", TEXT_TO_VIDEO if tuned else usual)
+    own.setdefault("schedule", AUTO if given["stage"] == "adapt" else TEXT_TO_VIDEO)
     options = _made(RunOptions, "the file", own, RunOptions)
     config = with_method(PRESETS[options.preset][options.stage], options.method)
     config = replace(config, loop=_over(_short(config.loop, given), "loop", given),
                      lora=_over(config.lora, "lora_shape", given))
-    how = _over(config.distillation, "distillation", given)
+    config, how = _over(config, "training", given), _over(config.distillation, "distillation", given)
     try:
         config = replace(config, distillation=how)
-    except ValueError as error:  # what this stage cannot do
+    except ValueError as error:  # what this stage cannot do, or clips of so many frames
         raise OptionError(f"[distillation]: {error}") from error
-    config = _over(config, "training", given)
     if options.stage == "image":
         config = replace(config, num_frames=1)
     elif config.num_frames < 2 and options.control_net is None:
@@ -161,7 +158,8 @@ def plan(given: Mapping[str, Any]) -> Plan:
 
 def _short(loop: LoopConfig, given: Mapping[str, Any]) -> LoopConfig:
     """Return the preset's loop with the steps that are asked for, and no longer a warm-up than half of them."""
-    steps = given.get("loop", {}).get("steps", loop.steps)
+    usual = TUNING_STEPS if given.get("distillation", {}).get("rolling") else loop.steps
+    steps = given.get("loop", {}).get("steps", usual)
     if not isinstance(steps, int) or steps < 1:
         return loop
     return replace(loop, steps=steps, warmup=min(loop.warmup, steps // 2))

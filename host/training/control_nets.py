@@ -26,9 +26,10 @@ from ...training.stages import adaptation_stage
 from ..motion import LoadedMotion
 from ..patchers import weights_of
 from .data import Data
-from .network import UNET, attending
+from .network import UNET, attending, check_unet
 from .origins import of_control
-from .runs import Request, RunStage, make_setting, of_the_same_phases, training
+from .requests import Request, adapted_to
+from .runs import RunStage, make_setting, training
 
 ADDITION = "lora_controlnet"
 """Key by which the stock loader knows a file of additions to a UNet's weights."""
@@ -36,6 +37,7 @@ SHARED_PARTS = ("time_embed.", "input_blocks.", "middle_block.")
 """The parts of a UNet that a ControlNet has too."""
 PREFIX = "control."
 """What the names of a ControlNet's weights begin with in a Trainable."""
+GIVE_ANOTHER = "Give one that was made for this kind of MODEL, Stable Diffusion 1.5"
 FILE_PREFIX = "control_model."
 """What the keys of a ControlNet's file begin with."""
 
@@ -55,15 +57,27 @@ def adapt_control_net(model: ModelPatcher, motion: LoadedMotion | None, control:
     Raises:
         ValueError: The CONTROL_NET is of a kind that cannot be adapted, or none for the MODEL's UNet.
     """
-    check_kind(control)
+    request = adapted_to(motion, request)
+    check_control_net(control, model)
     with training():
-        setting = make_setting(model, motion, data, of_the_same_phases(request, motion))
+        setting = make_setting(model, motion, data, request)
         setting = replace(setting, origin=setting.origin.and_contents(ControlNet=of_control(control)))
         setting.model.control = attending(_network(model, whole_weights(control, model), setting.empty.device))
         stage = adaptation_stage(setting, (PREFIX,))
         losses = run(stage, setting)
         trained = {name.removeprefix(PREFIX): weight for name, weight in stage.average.items()}
         return _with_weights(control, trained, model), losses
+
+
+def check_control_net(control: ControlBase, model: ModelPatcher) -> None:
+    """Refuse a CONTROL_NET that cannot be adapted, or is none for the MODEL's UNet.
+
+    Raises:
+        ValueError: It is one of these.
+    """
+    check_kind(control)
+    check_unet(model)
+    _layout(model, whole_weights(control, model))
 
 
 def check_kind(control: ControlBase) -> None:
@@ -81,7 +95,11 @@ def check_kind(control: ControlBase) -> None:
 
 
 def whole_weights(control: ControlBase, model: ModelPatcher) -> dict[str, Tensor]:
-    """Return copies, in float32, of all weights that a ControlNet works with on this MODEL."""
+    """Return copies, in float32, of all weights that a ControlNet works with on this MODEL.
+
+    Raises:
+        ValueError: It is an addition to the weights of another UNet.
+    """
     if not isinstance(control, ControlLora):
         return weights_of(control.control_model_wrapped)
     weights = {part + key: weight for part in SHARED_PARTS for key, weight in weights_of(model, UNET + part).items()}
@@ -90,8 +108,11 @@ def whole_weights(control: ControlBase, model: ModelPatcher) -> dict[str, Tensor
     for key in own:
         layer, _, part = key.rpartition(".")
         if part == "up":
-            weight = weights[f"{layer}.weight"]
+            weight = weights.get(f"{layer}.weight")
             product = own[key].flatten(1) @ own[f"{layer}.down"].flatten(1)
+            if weight is None or product.shape != weight.flatten(1).shape:
+                raise ValueError(f"this CONTROL_NET does not fit the MODEL's UNet: {layer} has another shape or is "
+                                 f"missing. {GIVE_ANOTHER}")
             weights[f"{layer}.weight"] = weight + product.reshape(weight.shape).to(weight)
     return weights
 
@@ -103,6 +124,14 @@ def _network(model: ModelPatcher, weights: Mapping[str, Tensor], device: torch.d
     Raises:
         ValueError: They are those of another layout.
     """
+    network = _layout(model, weights, dtype, ops)
+    network.load_state_dict({key: weight.to(device, dtype) for key, weight in weights.items()}, assign=True)
+    return network
+
+
+def _layout(model: ModelPatcher, weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float32,
+            ops: type = comfy.ops.disable_weight_init) -> ControlNet:
+    """Return a ControlNet in the layout of the MODEL's UNet, without weights, where these fit into it."""
     config = {**model.model.model_config.unet_config, "dtype": dtype, "hint_channels": 3}
     del config["out_channels"]
     with torch.device("meta"):
@@ -111,9 +140,7 @@ def _network(model: ModelPatcher, weights: Mapping[str, Tensor], device: torch.d
     given = {key: weight.shape for key, weight in weights.items()}
     if wrong := sorted(key for key in shapes.keys() | given.keys() if shapes.get(key) != given.get(key)):
         raise ValueError(f"this CONTROL_NET does not fit the MODEL's UNet: {len(wrong)} of {len(shapes)} weights have "
-                         f"another shape or are missing, such as {wrong[0]}. Give one that was made for this kind of "
-                         "MODEL, Stable Diffusion 1.5")
-    network.load_state_dict({key: weight.to(device, dtype) for key, weight in weights.items()}, assign=True)
+                         f"another shape or are missing, such as {wrong[0]}. {GIVE_ANOTHER}")
     return network
 
 

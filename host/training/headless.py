@@ -13,9 +13,8 @@ from comfy.model_patcher import ModelPatcher
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...demo.files import WEIGHTS
+from ...demo.files import MODELS, MOTION, WEIGHTS
 from ...demo.model import load_demo_model
-from ...samplers.schedules import SCHEDULES
 from ...storage.atomic import replacing
 from ...training.cache import CachedClips, Encoders
 from ...training.config import TrainingConfig
@@ -30,12 +29,14 @@ from ..motion import LoadedMotion, load_motion
 from ..saving import write_motion
 from ..weights import WeightsError, load_checkpoint, load_control_net, read_lora
 from .bases import load_bases, named_bases
-from .control_nets import adapt_control_net, write_control_net
+from .checks import check_parts
+from .control_nets import adapt_control_net, check_control_net, write_control_net
+from .requests import Request, adapted_to, tuned_to_rolling
 from .runs import (
-    Request,
     checked,
     distil_motion_module,
     distil_spatial_lora,
+    lora_at_start,
     train_image_encoder,
     trained_by,
     tune_motion_module,
@@ -108,53 +109,102 @@ def load(name: str) -> Loaded:
         raise OptionError(f"model: {error}. Give the path of one, or '{DEMO}'") from error
 
 
-def train_plan(plan: Plan, loaded: Loaded, clips: CachedClips, run: Callable[[Stage, TrainingConfig], list[float]],
-               report: Callable[[str], None]) -> Callable[[Path], list[Path]]:
-    """Run the plan's stage, and return what writes the result, from a path without suffix to the files.
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of beside its data."""
+
+    request: Request
+    model: ModelPatcher
+    """With the spatial LoRA, where something is adapted to it."""
+    motion: LoadedMotion | None = None
+    lora: dict[str, Tensor] | None = None
+    """The spatial LoRA that a motion module is distilled with."""
+    control: ControlBase | None = None
+
+    def check(self) -> None:
+        """Check that they go together, which takes no data.
+
+        Raises:
+            ValueError: They do not.
+        """
+        request = self.request
+        if request.config.stage == "motion":
+            lora_at_start(self.model, self.lora, request)
+        elif self.motion is not None and request.config.distillation.rolling:
+            request = tuned_to_rolling(self.motion, request)
+        elif self.motion is not None:
+            request = adapted_to(self.motion, request, is_trained=self.control is None)
+        if self.control is not None:
+            check_control_net(self.control, self.model)
+        check_parts(self.model, self.motion, request)
+
+
+def parts_of(plan: Plan, loaded: Loaded) -> Parts:
+    """Load what a run is made of beside its data, and check it: before hours go into encoding these.
+
+    Raises:
+        OptionError: A file cannot be used, or does not go with the others.
+    """
+    options = plan.options
+    try:
+        bases = tuple(load_bases(loaded.model, named_bases(options.bases, Path)))
+    except ValueError as error:
+        raise OptionError(f"bases: {error}") from error
+    parts = Parts(Request(plan.config, options.schedule, options.name, bases), loaded.model)
+    try:
+        if options.stage != "image":
+            parts = _with_files(parts, options)
+        parts.check()
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+    return parts
+
+
+def _with_files(parts: Parts, options: RunOptions) -> Parts:
+    lora = None if options.lora is None else read_lora(options.lora)
+    control = None if options.control_net is None else load_control_net(options.control_net)
+    parts = replace(parts, motion=load_motion(_motion_file(options)), control=control)
+    if options.stage == "motion" or lora is None:
+        return replace(parts, lora=lora)
+    # The few-step model is what is adapted to: its LoRA is part of it.
+    changed = comfy.sd.load_lora_for_models(parts.model, None, lora, 1.0, 0.0)[0]
+    if len(changed.patches) <= len(parts.model.patches):
+        raise ValueError(f"lora: {options.lora} changes no layer of the model. Give one for this kind of model")
+    return replace(parts, model=changed)
+
+
+def train_parts(parts: Parts, clips: CachedClips, run: Callable[[Stage, TrainingConfig], list[float]],
+                report: Callable[[str], None]) -> Callable[[Path], list[Path]]:
+    """Run a stage, and return what writes the result, from a path without suffix to the files.
 
     Args:
         run: Runs the loop.
         report: Shows a line of text: how much memory is needed.
-
-    Raises:
-        OptionError: A file that the stage needs is missing, or the schedule has no distillation grid.
     """
-    options = plan.options
-    if options.schedule not in SCHEDULES or SCHEDULES[options.schedule].original_steps is None:
-        known = ", ".join(name for name, schedule in SCHEDULES.items() if schedule.original_steps is not None)
-        raise OptionError(f"schedule is {options.schedule!r}; expected one with a distillation grid: {known}")
-    request, data = Request(plan.config, options.schedule, options.name, _bases(options, loaded)), CachedData(clips)
-    run_stage = checked(run, report)
-    if options.stage == "image":
-        distilled, _ = distil_spatial_lora(loaded.model, data, request, run_stage)
-        facts = trained_by(plan.config.distillation).facts()
-        return lambda path: _write_lora(path, distilled, facts)
-    try:
-        lora = None if options.lora is None else read_lora(options.lora)
-        control = None if options.control_net is None else load_control_net(options.control_net)
-        motion = load_motion(motion_path(EMBEDDED) if options.motion == DEMO else options.motion)
-    except ValueError as error:
-        raise OptionError(str(error)) from error
-    if options.stage == "adapt" and lora is not None:
-        # The few-step model is what is adapted to: its LoRA is part of it.
-        changed = comfy.sd.load_lora_for_models(loaded.model, None, lora, 1.0, 0.0)[0]
-        if len(changed.patches) <= len(loaded.model.patches):
-            raise OptionError(f"lora: {options.lora} changes no layer of the model. Give one for this kind of model")
-        loaded = replace(loaded, model=changed)
-    if control is not None:
-        adapted, _ = adapt_control_net(loaded.model, motion, control, data, request, run_stage)
+    request, model, motion = parts.request, parts.model, parts.motion
+    data, run_stage, how = CachedData(clips), checked(run, report), request.config.distillation
+    if motion is None:
+        distilled, _ = distil_spatial_lora(model, data, request, run_stage)
+        return lambda path: _write_lora(path, distilled, trained_by(how).facts())
+    if parts.control is not None:
+        adapted, _ = adapt_control_net(model, motion, parts.control, data, request, run_stage)
         return lambda path: _write_control_net(path, adapted)
-    if options.stage == "adapt" and plan.config.distillation.rolling:
-        tuned, _ = tune_motion_module(loaded.model, motion, data, request, run_stage)
-        return lambda path: _write_motion(path, tuned)
-    if options.stage == "adapt":
-        trained, _ = train_image_encoder(loaded.model, motion, True, data, request, run_stage)
+    if request.config.stage == "adapt":
+        trained, _ = (tune_motion_module(model, motion, data, request, run_stage) if how.rolling
+                      else train_image_encoder(model, motion, True, data, request, run_stage))
         return lambda path: _write_motion(path, trained)
-    trained, along, _ = distil_motion_module(loaded.model, motion, lora, data, request, run_stage)
-    if plan.config.distillation.decoupled or along is None:
+    trained, along, _ = distil_motion_module(model, motion, parts.lora, data, request, run_stage)
+    if how.decoupled or along is None:
         return lambda path: _write_motion(path, trained)
-    facts = trained.trained.facts()
-    return lambda path: [*_write_motion(path, trained), *_write_lora(Path(f"{path}{TRAINED_ALONG}"), along, facts)]
+    return lambda path: [*_write_motion(path, trained),
+                         *_write_lora(Path(f"{path}{TRAINED_ALONG}"), along, trained.trained.facts())]
+
+
+def _motion_file(options: RunOptions) -> str | Path:
+    """Return the motion file of the run; of the demo model's two, what is adapted needs the one for few steps."""
+    if options.motion != DEMO:
+        return options.motion
+    return MODELS / MOTION if options.stage == "adapt" else motion_path(EMBEDDED)
 
 
 def _weights_file(path: Path) -> Path:
@@ -165,18 +215,6 @@ def _weights_file(path: Path) -> Path:
 def _write_control_net(path: Path, control: ControlBase) -> list[Path]:
     write_control_net(control, file := _weights_file(path))
     return [file]
-
-
-def _bases(options: RunOptions, loaded: Loaded) -> tuple[ModelPatcher, ...]:
-    """Return the further base models of the run.
-
-    Raises:
-        OptionError: One of them cannot be used.
-    """
-    try:
-        return tuple(load_bases(loaded.model, named_bases(options.bases, Path)))
-    except ValueError as error:
-        raise OptionError(f"bases: {error}") from error
 
 
 def _write_lora(path: Path, lora: dict[str, Tensor], facts: dict[str, str]) -> list[Path]:

@@ -31,7 +31,7 @@ from ..fit import INPUT_BLOCKS_PER_LEVEL
 from ..inserts import AfterBlock, Block
 from ..motion import LAYER_PATCH, LoadedMotion, UNetCall, run_options
 from ..patchers import positions_of, weights_of
-from ..sampling import prediction_of
+from ..sampling import model_sampling_for, prediction_of
 
 UNET = "diffusion_model."
 """What the keys of the UNet's weights begin with in a MODEL."""
@@ -154,14 +154,24 @@ def trainable(model: ModelPatcher, motion: LoadedMotion | None, precision: torch
 def diffusion(model: ModelPatcher, schedule: Schedule, device: torch.device) -> Diffusion:
     """Return the noise schedule to train on, with what the MODEL's network predicts.
 
+    Where the MODEL's last timestep is noise alone (zsnr; Lin et al. 2024), the schedule's is so too, as when it is
+    sampled.
+
     Raises:
-        ValueError: It predicts neither eps nor v.
+        ValueError: It predicts neither eps nor v, or eps where there is noise alone.
     """
-    kind = prediction_of(model.get_model_object("model_sampling"))
+    sampling = model.get_model_object("model_sampling")
+    kind = prediction_of(sampling)
     if kind not in PREDICTIONS:
         raise ValueError(f"this MODEL samples as {getattr(kind, '__name__', kind)}; training needs one that predicts "
                          "eps or v, such as Stable Diffusion 1.5")
-    return Diffusion(alphas_cumprod(schedule).to(device, torch.float32), PREDICTIONS[kind])
+    alphas = alphas_cumprod(schedule)
+    if getattr(sampling, "zsnr", False):
+        if PREDICTIONS[kind] == "eps":
+            raise ValueError("this MODEL predicts eps and begins with noise alone (zsnr), where eps says nothing of "
+                             "the picture. Set zsnr of ModelSamplingDiscrete to off, or give a MODEL that predicts v")
+        alphas = 1 / (1 + model_sampling_for(model, replace(schedule, original_steps=None)).sigmas.double() ** 2)
+    return Diffusion(alphas.to(device, torch.float32), PREDICTIONS[kind])
 
 
 def layer_names(model: ModelPatcher) -> dict[str, str]:
@@ -173,12 +183,21 @@ def layer_names(model: ModelPatcher) -> dict[str, str]:
             for diffusers, own in names.items() if own.endswith(".weight") and own in weights}
 
 
-def _unet(model: ModelPatcher, precision: torch.dtype, device: torch.device) -> UNetModel:
+def check_unet(model: ModelPatcher) -> None:
+    """Check that a MODEL has a UNet that can be trained here.
+
+    Raises:
+        ValueError: It has none.
+    """
     network, own = model.get_model_object("diffusion_model"), model.model.model_config.unet_config
     if not isinstance(network, UNetModel) or network.num_classes is not None or own.get("in_channels", 4) != 4:
         raise ValueError(f"this MODEL, a {type(model.model).__name__}, has no UNet of Stable Diffusion 1.5's kind, "
                          "which is all that can be trained here: text to image, 4 latent channels, no other inputs")
-    config = {**own, "dtype": torch.float32}
+
+
+def _unet(model: ModelPatcher, precision: torch.dtype, device: torch.device) -> UNetModel:
+    check_unet(model)
+    config = {**model.model.model_config.unet_config, "dtype": torch.float32}
     with torch.device("meta"):
         unet = UNetModel(**config, operations=comfy.ops.disable_weight_init)
     weights = {}

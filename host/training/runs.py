@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import comfy.model_management
@@ -23,52 +23,23 @@ from ...training.config import DistillationConfig, TrainingConfig
 from ...training.draws import Examples
 from ...training.fingerprint import of_tensors, settings
 from ...training.latents import LatentSource
-from ...training.lora import export, fill, inject, read
+from ...training.lora import export, fill, inject, read, replace_layers
 from ...training.memory import estimate
-from ...training.methods import described, without_guidance
+from ...training.methods import described
 from ...training.seeds import seeded
 from ...training.stages import UP, Setting, adaptation_stage, image_stage, motion_stage
 from ...training.trainer import DTYPES, Stage
 from ..motion import LoadedMotion
 from ..patchers import held, layers_in, positions_of
 from .bases import in_turn, with_bases
+from .checks import check_lora, check_parts
 from .data import Data
 from .network import diffusion, layer_names, trainable
 from .origins import with_parts
+from .requests import Request, adapted_to, tuned_to_rolling
 
 RunStage = Callable[[Stage, Setting], list[float]]
 """Runs the loop of a stage to its end and returns the loss of every step: as a node does, or outside of the graph."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """The settings of a run."""
-
-    config: TrainingConfig
-    schedule: str
-    """A key of SCHEDULES whose entry has a distillation grid."""
-    name: str
-    """Of the result, and of the checkpoint, from which the run goes on if there is one."""
-    bases: tuple[ModelPatcher, ...] = ()
-    """Further MODELs for the motion stage, which trains each batch on one of them or on its own."""
-
-    def distilling(self, init: str, decoupled: bool) -> Request:
-        """Return the request with another way of the motion stage."""
-        return self._with(replace(self.config.distillation, init=init, decoupled=decoupled))
-
-    def with_phases(self, phases: int, guided: bool) -> Request:
-        """Return the request with so many phases, where it is not 0, and with a teacher that has guidance or has none.
-        """
-        how = self.config.distillation
-        how = replace(how, phases=phases) if phases else how
-        return self._with(how if guided else without_guidance(how))
-
-    def for_rolling(self, steps: int) -> Request:
-        """Return the request for the rolling sampler of so many steps."""
-        return self._with(replace(self.config.distillation, rolling=steps))
-
-    def _with(self, how: DistillationConfig) -> Request:
-        return replace(self, config=replace(self.config, distillation=how))
 
 
 @contextmanager
@@ -113,12 +84,7 @@ def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[s
     Raises:
         ValueError: There is to be a spatial LoRA at the start, and none is given.
     """
-    how = request.config.distillation
-    if how.decoupled and how.init == "none":
-        lora = None
-    elif lora is None and how.decoupled:
-        raise ValueError(f"init '{how.init}' starts from a spatial LoRA, and none is connected. Connect the LoRA of "
-                         "Distill Spatial LoRA, or choose init 'none'")
+    how, lora = request.config.distillation, lora_at_start(model, lora, request)
     with training():
         names, shape = layer_names(model), request.config.lora
         # Before there is a LoRA in it: the UNet's weights have their own names.
@@ -126,7 +92,7 @@ def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[s
         if lora is not None:
             setting = replace(setting, origin=setting.origin.and_contents(LoRA=of_tensors(lora)))
             weights, shape = read(lora, names)
-            inject(setting.model, {layer: names[layer] for layer in _layers(weights)}, shape)
+            replace_layers(setting.model, _layers(weights), shape)
             fill(setting.model, weights)
         elif not how.decoupled:
             inject(setting.model, names, shape, request.config.seed)
@@ -135,6 +101,23 @@ def distil_motion_module(model: ModelPatcher, motion: LoadedMotion, lora: dict[s
         if not how.decoupled:
             lora = export(_within(stage.average, "unet."), names, shape)
         return _finished(motion, stage, request), lora, losses
+
+
+def lora_at_start(model: ModelPatcher, lora: dict[str, Tensor] | None, request: Request) -> dict[str, Tensor] | None:
+    """Return the spatial LoRA that the motion stage starts from: the one given, checked, or none.
+
+    Raises:
+        ValueError: It needs one, and none is given, or one of another kind of model.
+    """
+    how = request.config.distillation
+    if how.decoupled and how.init == "none":
+        return None
+    if lora is not None:
+        check_lora(model, lora)
+    elif how.decoupled:
+        raise ValueError(f"init '{how.init}' starts from a spatial LoRA, and none is connected. Connect the LoRA of "
+                         "Distill Spatial LoRA, or choose init 'none'")
+    return lora
 
 
 def train_image_encoder(model: ModelPatcher, motion: LoadedMotion, with_motion: bool, data: Data, request: Request,
@@ -150,8 +133,9 @@ def train_image_encoder(model: ModelPatcher, motion: LoadedMotion, with_motion: 
     Returns:
         The motion module with its encoder, and the loss of every step.
     """
+    request = adapted_to(motion, request, is_trained=with_motion)
     with training():
-        setting = make_setting(model, motion, data, of_the_same_phases(request, motion))
+        setting = make_setting(model, motion, data, request)
         setting = replace(setting, source=_with_reference(setting.source))
         if setting.model.encoder is None:
             setting.model.encoder = _new_encoder(motion, request.config.seed, setting.empty.device)
@@ -174,8 +158,9 @@ def tune_motion_module(model: ModelPatcher, motion: LoadedMotion, data: Data, re
     Returns:
         The motion module, and the loss of every step.
     """
+    request = tuned_to_rolling(motion, request)
     with training():
-        setting = make_setting(model, motion, data, of_the_same_phases(request, motion))
+        setting = make_setting(model, motion, data, request)
         stage = adaptation_stage(setting, ("motion.",))
         losses = run(stage, setting)
         return _finished(motion, stage, request), losses
@@ -205,21 +190,6 @@ def _within(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key: weight for key, weight in weights.items() if key.startswith(prefix)}
 
 
-def of_the_same_phases(request: Request, motion: LoadedMotion | None) -> Request:
-    """Return the request of an adaptation with the phases of the few-step module that is adapted to.
-
-    Raises:
-        ValueError: The request has others.
-    """
-    how = request.config.distillation
-    if motion is None or motion.trained.phases == how.phases:
-        return request
-    if how.phases != 1:
-        raise ValueError(f"phases is {how.phases}, and {motion.name} was trained in {motion.trained.phases}. Leave "
-                         "phases out: an adapter is trained in those of its motion module")
-    return request.with_phases(motion.trained.phases, guided=True)
-
-
 def with_bases_in(setting: Setting, request: Request) -> Setting:
     """Return the setting with the request's bases, and its origin with what they are."""
     precision = DTYPES[setting.config.loop.precision]
@@ -228,22 +198,25 @@ def with_bases_in(setting: Setting, request: Request) -> Setting:
 
 
 def make_setting(model: ModelPatcher, motion: LoadedMotion | None, data: Data, request: Request) -> Setting:
-    """Return what every stage needs: a network of our own, the data, and the schedule with its grid."""
-    device, schedule = comfy.model_management.get_torch_device(), SCHEDULES[request.schedule]
-    if schedule.original_steps is None:
-        raise ValueError(f"the schedule {request.schedule!r} has no distillation grid to train on")
-    config = replace(request.config, distillation=replace(
-        request.config.distillation, original_steps=schedule.original_steps))
-    if motion is not None and config.num_frames > motion.config.max_frames:
-        raise ValueError(f"num_frames is {config.num_frames}, and {motion.name} knows at most "
-                         f"{motion.config.max_frames} frames. Train on fewer, or take another motion module")
+    """Return what every stage needs: a network of our own, the data, and the schedule with its grid.
+
+    Raises:
+        ValueError: What is given does not go together.
+    """
+    check_parts(model, motion, request)
+    config, schedule = request.on_its_grid().config, SCHEDULES[request.schedule]
+    device = comfy.model_management.get_torch_device()
+    noise = diffusion(model, schedule, device)
     source = data.source(model, config, device)
     # What the host holds on the device gives way to the training.
     comfy.model_management.unload_all_models()
     own = trainable(model, motion, DTYPES[config.loop.precision], device, config.gradient_checkpointing)
     largest = source.largest() if isinstance(source, LatentSource) else 0
-    made_from = data.origin().and_settings({"schedule": request.schedule, **settings(config)})
-    return Setting(own, source, data.empty().to(device), diffusion(model, schedule, device), config, largest,
+    # What no weight of the MODEL shows.
+    of_model = {"prediction": noise.prediction,
+                "zsnr": bool(getattr(model.get_model_object("model_sampling"), "zsnr", False))}
+    made_from = data.origin().and_settings({"schedule": request.schedule, **of_model, **settings(config)})
+    return Setting(own, source, data.empty().to(device), noise, config, largest,
                    with_parts(made_from, model, motion))
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from animatelcm.host.folders import register_folders
 from animatelcm.nodes import training as nodes
+from animatelcm.nodes import training_sockets
 from animatelcm.tests.host.training.training_data import data, short_runs
 from animatelcm.tests.support import loaded_motion, tiny_model
 from comfy_extras.nodes_train import LoraModelLoader, SaveLoRA
@@ -27,7 +28,7 @@ def execute(node, **given):
 def test_the_stages_follow_one_another_and_feed_the_stock_nodes(tmp_path, monkeypatch):
     short_runs(monkeypatch, tmp_path)
     messages = []
-    monkeypatch.setattr(nodes, "show_text", lambda node, text: messages.append(text))
+    monkeypatch.setattr(training_sockets, "show_text", lambda node, text: messages.append(text))
     model, motion = tiny_model(), loaded_motion(tmp_path)
     lora, losses, steps = execute(nodes.DistillSpatialLoRA, model=model, seed=1)
     assert steps == len(losses["loss"]) == 2
@@ -85,6 +86,17 @@ def test_every_socket_of_a_run_is_what_it_is_called(monkeypatch):
     assert asked["train_image_encoder"][1:3] == ("module", False)
     execute(nodes.AdaptAdapter, **given, motion_module="module", train=nodes.BOTH)
     assert asked["train_image_encoder"][2] is True
+
+
+def test_a_module_is_tuned_for_few_steps_unless_more_are_asked_for(monkeypatch):
+    from animatelcm.host.training import runs
+
+    asked = []
+    monkeypatch.setattr(runs, "tune_motion_module", lambda *given: asked.append(given[-2].config.loop) or (None, []))
+    for steps in (0, 30):
+        execute(nodes.AdaptMotionModule, model="model", motion_module="module", preset="paper", num_frames=16,
+                steps=steps)
+    assert [loop.steps for loop in asked] == [200, 30] and asked[0].warmup == 100
 
 
 def test_without_a_lora_the_motion_stage_asks_for_one(tmp_path, monkeypatch):

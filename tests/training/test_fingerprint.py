@@ -73,7 +73,7 @@ def test_every_module_of_the_training_is_part_of_the_method_or_said_not_to_be():
     assert of_code(*METHOD)
 
 
-READS = {"motion/files.py", "motion/trained.py"}
+READS = {"motion/errors.py", "motion/files.py", "motion/trained.py"}
 """What the method's code takes from the rooms of the networks that decides no weight: weights count by themselves."""
 
 

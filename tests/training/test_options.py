@@ -59,12 +59,22 @@ def test_the_image_stage_takes_single_frames():
     assert asked.config.loop == PRESETS["sd15-24gb"]["image"].loop
 
 
-def test_an_image_encoder_is_trained_on_the_schedule_of_image_to_video():
+def test_what_is_adapted_is_trained_on_the_schedule_of_its_motion_module():
     adapted = {"stage": "adapt", "data": "clips", "lora": "lora.safetensors"}
-    assert plan(adapted).options.schedule == "AnimateLCM image-to-video"
+    for more in ({}, {"control_net": "depth.safetensors"}, {"distillation": {"rolling": 4}}):
+        assert plan({**adapted, **more}).options.schedule == "auto"
     assert plan({**adapted, "schedule": "LCM"}).options.schedule == "LCM"
-    for tuned in ({"control_net": "depth.safetensors"}, {"distillation": {"rolling": 4}}):
-        assert plan({**adapted, **tuned}).options.schedule == "AnimateLCM text-to-video"
+    for stage in ("image", "motion"):
+        assert plan({"stage": stage, "data": "clips"}).options.schedule == "AnimateLCM text-to-video"
+
+
+def test_tuning_to_the_rolling_sampler_takes_few_steps_unless_more_are_asked_for():
+    tuned = {"stage": "adapt", "data": "clips", "distillation": {"rolling": 4}}
+    assert plan(tuned).config.loop.steps == 200
+    assert plan({**tuned, "loop": {"steps": 30}}).config.loop.steps == 30
+    with pytest.raises(OptionError, match="rolling is 3, and a clip has 16 frames; expected frames that these steps"):
+        plan({**tuned, "distillation": {"rolling": 3}})
+    assert plan({**tuned, "distillation": {"rolling": 3}, "training": {"num_frames": 6}}).config.num_frames == 6
 
 
 @pytest.mark.parametrize("change, said", [

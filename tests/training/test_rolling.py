@@ -86,7 +86,8 @@ def test_other_draws_stay_as_they_are():
 
 def test_no_teacher_knows_clips_at_falling_noise():
     for stage, rolling, match in (("motion", 4, "in the stage motion"), ("image", 4, "in the stage image"),
-                                  ("adapt", 101, "rolling is 101"), ("adapt", 17, "the 16 frames of a clip")):
+                                  ("adapt", 101, "rolling is 101"), ("adapt", 17, "a clip has 16 frames"),
+                                  ("adapt", 3, "expected frames that these steps divide")):
         config = PRESETS["tiny"][stage]
         with pytest.raises(ValueError, match=match):
             replace(config, distillation=replace(config.distillation, rolling=rolling))

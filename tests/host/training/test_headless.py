@@ -10,14 +10,18 @@ import torch
 from animatelcm.host.training import headless, runs
 from animatelcm.host.training.headless import CachedData, Loaded
 from animatelcm.tests.host.controls import DEMO_CONFIG, control_lora
-from animatelcm.tests.support import loaded_motion, tiny_model
+from animatelcm.tests.support import CONFIG, loaded_motion, tiny_model
 from animatelcm.tests.training.clip_files import numbered_frames, write_video
 from animatelcm.training import loop
 from animatelcm.training.cache import CachedClips, fill_cache
 from animatelcm.training.data import scan
 from animatelcm.training.memory import Estimate
-from animatelcm.training.options import plan
+from animatelcm.training.options import OptionError, plan
 from safetensors.torch import load_file, save_file
+
+
+def train(asked, loaded, clips=None, run=None):
+    return headless.train_parts(headless.parts_of(asked, loaded), clips, run, print)
 
 
 @pytest.mark.parametrize("decoupled", [True, False])
@@ -27,8 +31,9 @@ def test_what_is_trained_is_written_all_of_it(tmp_path, monkeypatch, decoupled):
     monkeypatch.setattr(headless, "load_motion", lambda path: motion)
     monkeypatch.setattr(headless, "distil_motion_module",
                         lambda *given: seen.append(given[-2].config.distillation.decoupled) or (motion, lora, []))
-    asked = plan({"stage": "motion", "preset": "tiny", "data": "clips", "distillation": {"decoupled": decoupled}})
-    write = headless.train_plan(asked, Loaded(tiny_model(), None, None, "tiny"), None, None, print)
+    asked = plan({"stage": "motion", "preset": "tiny", "data": "clips",
+                  "distillation": {"decoupled": decoupled, "init": "none"}})
+    write = train(asked, Loaded(tiny_model(), None, None, "tiny"))
     files = write(tmp_path / "out" / "cats.v1")
     assert [file.name for file in files] == ["cats.v1.safetensors", "cats.v1.lora.safetensors"][:1 if decoupled else 2]
     assert sorted(files) == sorted((tmp_path / "out").iterdir()) and seen == [decoupled]
@@ -42,7 +47,7 @@ def test_versions_of_a_name_do_not_overwrite_each_other(tmp_path, monkeypatch):
     written = []
     for name in ("cats.v1", "cats.v2"):
         asked = plan({"stage": "image", "preset": "tiny", "data": "clips", "name": name})
-        write = headless.train_plan(asked, Loaded(tiny_model(), None, None, "tiny"), None, None, print)
+        write = train(asked, Loaded(tiny_model(), None, None, "tiny"))
         written += write(tmp_path / name)
     assert [file.name for file in written] == ["cats.v1.safetensors", "cats.v2.safetensors"]
     assert [load_file(file)["a"].item() for file in written] == [1, 2]
@@ -85,9 +90,45 @@ def test_a_control_net_is_tuned_on_a_folder_of_clips_and_hints(tmp_path, monkeyp
         losses.extend(report.loss for report in loop.train(stage, config.loop))
         return losses
 
-    write = headless.train_plan(asked, loaded, clips, run, print)
+    write = train(asked, loaded, clips, run)
     [file] = write(tmp_path / "tuned")
     assert file == tmp_path / "tuned.safetensors" and len(losses) == 1
     tuned = comfy.controlnet.load_controlnet(str(file)).control_weights
     zero = "zero_convs.0.0.weight"
     assert tuned[zero].shape == given[zero].shape and not torch.equal(tuned[zero], given[zero])
+
+
+def with_lora_of(folder, channels):
+    layer, file = "lora_unet_down_blocks_0_attentions_0_proj_in", folder / "lora.safetensors"
+    save_file({f"{layer}.lora_up.weight": torch.ones(channels, 2, 1, 1), f"{layer}.alpha": torch.tensor(2.0),
+               f"{layer}.lora_down.weight": torch.ones(2, channels, 1, 1)}, file)
+    return str(file)
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"motion": "wide"}, "does not fit this MODEL: at the UNet's input block 1 it has 64 channels"),
+    ({"training": {"num_frames": 70}}, "num_frames is 70, and .* knows at most 64 frames"),
+    ({"schedule": "AnimateDiff"}, "schedule is 'AnimateDiff'; expected one with a distillation grid"),
+    ({"schedule": "LCM", "distillation": {"skip": 60}}, "of 50 timesteps: skip is 60"),
+    ({"lora": None}, "init 'student' starts from a spatial LoRA"),
+    ({"lora": 64}, "the LoRA does not fit this UNet: unet.input_blocks.1.1.proj_in"),
+    ({"lora": "no.safetensors"}, "no.safetensors"),
+    ({"stage": "adapt", "schedule": "LCM", "distillation": {"rolling": 4}},
+     "schedule is 'LCM', and .* Set schedule to"),
+    ({"stage": "adapt", "motion": "many"}, "nothing can be adapted to a module that is not distilled"),
+    ({"stage": "adapt", "control_net": "other"}, "this CONTROL_NET does not fit the MODEL's UNet"),
+])
+def test_what_does_not_go_together_is_refused_before_anything_is_encoded(tmp_path, monkeypatch, changes, said):
+    motion = loaded_motion(tmp_path)
+    modules = {"demo": motion, "many": replace(motion, schedule="AnimateDiff"),
+               "wide": loaded_motion(tmp_path, replace(CONFIG, channels=(64,) * len(CONFIG.channels)))}
+    asked = {"stage": "motion", "preset": "tiny", "data": "clips", "motion": "demo", "lora": 32, **changes}
+    monkeypatch.setattr(headless, "_motion_file", lambda options: options.motion)
+    monkeypatch.setattr(headless, "load_motion", lambda name: modules[name])
+    monkeypatch.setattr(headless, "load_control_net", lambda path: control_lora(DEMO_CONFIG))
+    if isinstance(asked["lora"], int):
+        asked["lora"] = with_lora_of(tmp_path, asked["lora"])
+    if asked["lora"] is None:
+        del asked["lora"]
+    with pytest.raises(OptionError, match=said):
+        headless.parts_of(plan(asked), Loaded(tiny_model(), None, None, "tiny"))

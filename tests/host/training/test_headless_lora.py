@@ -34,7 +34,7 @@ def test_what_is_adapted_is_trained_on_the_model_with_its_lora(lora, given, trai
     model = tiny_model()
     before = weights_of(model)
     settings = {"stage": "adapt", "data": "clips", "preset": "tiny"} | changes | ({"lora": str(lora)} if given else {})
-    headless.train_plan(plan(settings), Loaded(model, None, None, "tiny"), clips=None, run=None, report=print)
+    headless.train_parts(headless.parts_of(plan(settings), Loaded(model, None, None, "tiny")), None, None, print)
     differing = {key for key, weight in seen[0].items() if not torch.equal(weight, before[key])}
     assert differing == ({KEY} if given else set())
     assert all(torch.equal(weight, before[key]) for key, weight in weights_of(model).items())

@@ -8,10 +8,11 @@ import pytest
 import torch
 from animatelcm.host import image_to_video
 from animatelcm.host.motion import apply_motion
+from animatelcm.host.sampling import model_sampling_for
 from animatelcm.host.training import control_nets
 from animatelcm.host.training import network as trainable_module
 from animatelcm.host.training.network import attending, diffusion, layer_names, trainable
-from animatelcm.samplers.schedules import SCHEDULES
+from animatelcm.samplers.schedules import SCHEDULES, grid
 from animatelcm.tests.host.controls import control_net, hints
 from animatelcm.tests.host.sampling_routes import v_model
 from animatelcm.tests.host.snapshots import parts_of, weights_of
@@ -21,6 +22,7 @@ from animatelcm.training.draws import Examples
 from animatelcm.training.lora import export, inject
 from animatelcm.training.memory import activations
 from comfy.ldm.modules import attention
+from comfy.model_sampling import EPS, V_PREDICTION, ModelSamplingDiscrete
 from torch import nn
 
 CPU = torch.device("cpu")
@@ -243,3 +245,22 @@ def test_a_unet_with_other_inputs_is_refused(model):
     model.model.model_config.unet_config = model.model.model_config.unet_config | {"in_channels": 9}
     with pytest.raises(ValueError, match="no UNet of Stable Diffusion 1.5's kind"):
         trainable(model, None, torch.float32, CPU, gradient_checkpointing=False)
+
+
+def test_noise_alone_at_the_last_timestep_is_trained_as_it_is_sampled(model):
+    """Where the MODEL predicts v; eps says nothing there (Lin et al. 2024)."""
+    schedule = SCHEDULES["AnimateLCM text-to-video"]
+    plain = diffusion(model, schedule, CPU)
+
+    def beginning_with_noise_alone(kind):
+        sampling = type("Sampling", (ModelSamplingDiscrete, kind), {})(zsnr=True)
+        model.add_object_patch("model_sampling", sampling)
+
+    beginning_with_noise_alone(V_PREDICTION)
+    found = diffusion(model, schedule, CPU)
+    assert found.prediction == "v" and found.alphas_cumprod[-1] < 1e-6 < plain.alphas_cumprod[-1]
+    known = found.alphas_cumprod[grid(schedule)]
+    torch.testing.assert_close(((1 - known) / known).sqrt(), model_sampling_for(model, schedule).sigmas)
+    beginning_with_noise_alone(EPS)
+    with pytest.raises(ValueError, match="predicts eps and begins with noise alone"):
+        diffusion(model, schedule, CPU)

@@ -9,7 +9,7 @@ import torch
 from animatelcm.host.training import control_nets, runs
 from animatelcm.host.training.dataset import NodeData
 from animatelcm.host.training.node_run import NodeRun
-from animatelcm.host.training.runs import Request
+from animatelcm.host.training.requests import Request
 from animatelcm.tests.host import controls
 from animatelcm.tests.support import conditioning, noise_for
 from animatelcm.training.config import PRESETS, LoRAConfig
