@@ -26,13 +26,14 @@ MOST_PHASES = 50
 """As many as the timesteps of the coarsest grid."""
 
 
-def data_inputs(what: str, each: str) -> list[io.Input]:
-    """Return the sockets for what Make Training Dataset gives."""
+def data_inputs(what: str, each: str, guided: bool = False) -> list[io.Input]:
+    """Return the sockets for what Make Training Dataset gives; `guided` where there is a teacher with guidance."""
+    use = ("empty text: what the guidance of the teacher leads away from." if guided else
+           "empty text. It has to be connected, but has no effect: there is no teacher to guide.")
     return [
         io.Latent.Input("latents", tooltip=f"From Make Training Dataset: {what}, the list of all of them."),
         io.Conditioning.Input("positive", tooltip=f"From Make Training Dataset: the encoded caption of {each}."),
-        io.Conditioning.Input("negative", tooltip="CLIP Text Encode with an empty text: what the guidance of the "
-                                                  "teacher leads away from."),
+        io.Conditioning.Input("negative", tooltip=f"CLIP Text Encode with an {use}"),
     ]
 
 
@@ -139,7 +140,7 @@ class DistillSpatialLoRA(io.ComfyNode):
             is_input_list=True,
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL to distil, with its LoRAs; it stays as it is."),
-                *data_inputs("images, or clips from which single frames are taken", "each"),
+                *data_inputs("images, or clips from which single frames are taken", "each", guided=True),
                 *run_inputs("spatial_lora", "AnimateLCM text-to-video"),
                 *method_inputs(),
             ],
@@ -179,7 +180,7 @@ class DistillMotionModule(io.ComfyNode):
                                                 "LoRA; it stays as it is."),
                 MotionModuleSocket.Input("motion_module", tooltip="The teacher's, from Load Motion Module, such as "
                                                                   "AnimateDiff v2; it stays as it is."),
-                *data_inputs("clips", "each"),
+                *data_inputs("clips", "each", guided=True),
                 *run_inputs("motion_module", "AnimateLCM text-to-video"),
                 frames_input(),
                 LoraSocket.Input("lora", optional=True,
