@@ -38,7 +38,7 @@ class DistillSpatialLoRA(io.ComfyNode):
             is_input_list=True,
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL to distil, with its LoRAs; it stays as it is."),
-                *data_inputs("images, or clips from which single frames are taken", "each"),
+                *data_inputs("images, or clips from which single frames are taken", "each", guided=True),
                 *run_inputs("spatial_lora"),
                 *method_inputs(),
             ],
@@ -78,7 +78,7 @@ class DistillMotionModule(io.ComfyNode):
                                                 "LoRA; it stays as it is."),
                 MotionModuleSocket.Input("motion_module", tooltip="The teacher's, from Load Motion Module, such as "
                                                                   "AnimateDiff v2; it stays as it is."),
-                *data_inputs("clips", "each"),
+                *data_inputs("clips", "each", guided=True),
                 *run_inputs("motion_module"),
                 frames_input(),
                 LoraSocket.Input("lora", optional=True,

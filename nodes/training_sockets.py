@@ -24,13 +24,14 @@ MOST_PHASES = 50
 """As many as the timesteps of the coarsest grid."""
 
 
-def data_inputs(what: str, each: str) -> list[io.Input]:
-    """Return the sockets for what Make Training Dataset gives."""
+def data_inputs(what: str, each: str, guided: bool = False) -> list[io.Input]:
+    """Return the sockets for what Make Training Dataset gives; `guided` where there is a teacher with guidance."""
+    use = ("empty text: what the guidance of the teacher leads away from." if guided else
+           "empty text. It has to be connected, but has no effect: there is no teacher to guide.")
     return [
         io.Latent.Input("latents", tooltip=f"From Make Training Dataset: {what}, the list of all of them."),
         io.Conditioning.Input("positive", tooltip=f"From Make Training Dataset: the encoded caption of {each}."),
-        io.Conditioning.Input("negative", tooltip="CLIP Text Encode with an empty text: what the guidance of the "
-                                                  "teacher leads away from."),
+        io.Conditioning.Input("negative", tooltip=f"CLIP Text Encode with an {use}"),
     ]
 
 
