@@ -36,6 +36,7 @@ from client.batches.on_ray import RayPlace, ray_places
 from client.batches.places import ServerPlace
 from client.batches.rows import TABLES, Row, make_rows, read_lines, read_rows
 from client.batches.work import CancelledError, Limits, Worker, run_all, turns_of
+from client.console import print_everything
 from client.workflow import WorkflowError
 from storage.locks import held
 
@@ -72,7 +73,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     cluster.add_argument("--ray-workers", type=int, metavar="N", help="default: one for each GPU of the cluster")
     cluster.add_argument("--start", metavar="COMMAND", help="start a ComfyUI where none answers, such as "
                                                             "'python /opt/ComfyUI/main.py --port {port}'")
-    options = parser.parse_args(arguments)
+    # The table may also come behind options.
+    options = parser.parse_intermixed_args(arguments)
     if options.rows is None and options.workflow.suffix.lower() in TABLES:
         options.workflow, options.rows = None, options.workflow
     if options.rows is not None and (options.prompt or options.prompts_file or options.seed):
@@ -128,11 +130,12 @@ def run(options: argparse.Namespace) -> str | None:
     recipe = Recipe(options.workflow, options.rows.parent if options.rows else Path(), tuple(options.set),
                     options.prompt_input)
     jobs = make_jobs(rows, recipe, nodes_of(places))
-    done = [] if options.again else [job for job in jobs if manifest.state(job) == DONE]
+    waiting = [job for job in jobs if options.again or manifest.state(job) != DONE]
+    done = len(jobs) - len(waiting)
     if done:
-        print(f"{len(done)} of {len(jobs)} rows are done already", flush=True)
-    board.add(turns_of([job for job in jobs if job not in done], manifest, places))
-    display = Display(len(jobs), len(done), several=len(places) > 1)
+        print(f"{done} of {len(jobs)} rows are done already", flush=True)
+    board.add(turns_of(waiting, manifest, places))
+    display = Display(len(jobs), done, several=len(places) > 1)
     limits = Limits(tries=1 + options.retries, away=options.give_up)
     try:
         run_all([Worker(place, board, manifest, options.output, limits, display) for place in places], board)
@@ -162,6 +165,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     stop_like_ctrl_c()
+    print_everything()
     try:
         main()
     except (RunError, WorkflowError, ConnectionError, OSError) as error:

@@ -44,7 +44,7 @@ if sys.version_info < (3, 10):  # noqa: UP036 - an older Python comes this far, 
     sys.exit(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}")
 
 from client.api import ComfyClient, RunError, saved_files
-from client.console import StatusLine
+from client.console import StatusLine, print_everything
 from client.workflow import WorkflowError, load, set_seed, set_text, to_prompt, with_values
 from migrate import main as migrate
 from tools.hosts import environment, hosts, suite
@@ -199,6 +199,7 @@ def main() -> None:
         # For the commands that run in a process of their own, too.
         os.environ[environment.WORK_VARIABLE] = str(options.work.absolute())
     stop_on_signals()
+    print_everything()
     if command == "demo":
         demo(options, rest)
     elif command == "serve":

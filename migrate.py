@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from client.api import ComfyClient, RunError
+from client.console import print_everything
 from client.files import write_new
 from client.workflow import WorkflowError, check_workflow, is_graph, load
 from migration.migrate import migrate
@@ -53,11 +54,12 @@ def main(arguments: list[str] | None = None) -> None:
                 report.not_mapped(kind, f"the ComfyUI at {options.server} does not have this node")
         written = write_new(path.with_suffix(".migrated.json"), json.dumps(workflow, indent=1).encode())
         text = report.text(path.name)
-        report_path = write_new(written.with_suffix(".txt"), text.encode())
+        report_path = write_new(written.with_suffix(".txt"), text.encode(errors="backslashreplace"))
         print(f"{text}\ngraph: {written}\nreport: {report_path}", flush=True)
 
 
 if __name__ == "__main__":
+    print_everything()
     try:
         main()
     except (RunError, WorkflowError, ConnectionError, OSError) as error:

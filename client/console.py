@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 
 from .api import Progress
 
 QUIET_SECONDS = 5.0
+
+
+def print_everything() -> None:
+    """Let letters that the output has no place for be printed as their numbers, where they would end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class StatusLine:

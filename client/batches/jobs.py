@@ -20,6 +20,10 @@ from .checks import changed, objections
 from .rows import NAME, PROMPT, SEED, WORKFLOW, Row, value_of
 
 LONGEST_NAME = 60
+LONGEST_BYTES = 160
+"""The same on the disk, which allows 255 for all of a file's name."""
+LARGEST_EXACT = 2.0**53
+"""From here on a number with a point is no longer exact."""
 SHOWN = 20
 """So many bad rows are listed."""
 
@@ -102,9 +106,13 @@ def _job(number: int, row: Row, recipe: Recipe, workflow: dict[str, Any], origin
     for setting in recipe.settings:
         set_value(prompt, setting)
     _set_all(prompt, row, recipe, nodes)
-    if found := objections(prompt, changed(prompt, original), nodes):
+    places = changed(prompt, original)
+    if found := objections(prompt, places, nodes):
         raise WorkflowError("; ".join(found))
-    seed = row.values.get(SEED, _seed_of(prompt))
+    # What it leaves as it is, all rows have in common.
+    different = {node_id for node_id, _ in places}
+    prompt = {node_id: node if node_id in different else original[node_id] for node_id, node in prompt.items()}
+    seed = _seed_in(row.values[SEED]) if SEED in row.values else _seed_of(prompt)
     runs = {node_id: [node["class_type"], node["inputs"]] for node_id, node in prompt.items()}
     key = hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()[:16]
     graph = workflow if is_graph(workflow) else None
@@ -119,12 +127,19 @@ def _set_all(prompt: dict[str, Any], row: Row, recipe: Recipe, nodes: dict[str, 
     elif PROMPT in values:
         set_text(prompt, str(values[PROMPT]), nodes)
     if SEED in values:
-        if type(values[SEED]) is not int:
-            raise WorkflowError(f"seed is {values[SEED]!r}, expected a whole number")
-        set_seed(prompt, values[SEED])
+        set_seed(prompt, _seed_in(values[SEED]))
     for column, value in values.items():
         if column not in (PROMPT, SEED, NAME, WORKFLOW):
             set_input(prompt, column, value_of(value))
+
+
+def _seed_in(value: Any) -> int:
+    """Return the seed of a cell; some programs write whole numbers with a point."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < LARGEST_EXACT:
+        return int(value)
+    if type(value) is not int:
+        raise WorkflowError(f"seed is {value!r}, expected a whole number")
+    return value
 
 
 def _seed_of(prompt: dict[str, Any]) -> int | None:
@@ -136,5 +151,6 @@ def _seed_of(prompt: dict[str, Any]) -> int | None:
 def _name(number: int, row: Row, seed: Any) -> str:
     """Return the name of a row's files, such as `0007-a-penguin-running-left-seed-42`."""
     text = str(row.values.get(NAME) or row.values.get(PROMPT) or "")
-    words = re.sub(r"[\W_]+", "-", text.lower()).strip("-")[:LONGEST_NAME].strip("-")
+    words = re.sub(r"[\W_]+", "-", text.lower()).strip("-")[:LONGEST_NAME]
+    words = words.encode()[:LONGEST_BYTES].decode(errors="ignore").strip("-")
     return "-".join(part for part in (f"{number:04}", words, None if seed is None else f"seed-{seed}") if part)

@@ -63,7 +63,8 @@ class Manifest:
             file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
             try:
                 self._whole = False
-                content = line.encode()
+                # JSON may hold half a character.
+                content = line.encode(errors="surrogatepass")
                 if os.write(file, content) != len(content):
                     raise OSError(f"{self.path} is not written: the disk is full")
                 os.fsync(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 from collections.abc import Iterator
@@ -62,15 +63,25 @@ def make_rows(texts: list[str], seeds: list[int]) -> list[Row]:
 
 def read_lines(path: Path) -> list[str]:
     """Return the lines of a text file that hold something."""
-    return [line.strip() for line in _text(path).splitlines() if line.strip()]
+    return [line.strip() for line in _lines(path) if line.strip()]
 
 
 def value_of(text: Any) -> Any:
     """Return what a text in a table or on the command line means: JSON where it is JSON, else the text."""
     try:
-        return json.loads(text) if isinstance(text, str) else text
+        return json.loads(text, parse_constant=_no_number) if isinstance(text, str) else text
     except (ValueError, RecursionError):
         return text
+
+
+def _no_number(name: str) -> None:
+    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
+    raise ValueError(name)
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a file. What else Unicode has for an end of a line is a part of a text."""
+    return _text(path).split("\n")
 
 
 def _text(path: Path) -> str:
@@ -85,7 +96,7 @@ def _from_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     header = text.partition("\n")[0]
     # Some programs write semicolons or tabs, by the language of the system.
     delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
         columns = [column.strip() for column in next(reader, [])]
         if not columns or "" in columns or len(set(columns)) < len(columns):
@@ -103,7 +114,7 @@ def _from_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _from_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
         values = value_of(line)

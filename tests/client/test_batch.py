@@ -132,3 +132,16 @@ def test_a_signal_takes_the_prompt_off_the_server(stand: Stand, start: Start, nu
     run.send_signal(number)
     assert "Traceback" not in run.communicate(timeout=60)[1]
     assert (run.returncode, stand.running) == (130, [])
+
+
+def test_a_label_that_the_output_has_no_letters_for(start: Start, tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a pipe on Windows, in the writing of the country. The table comes behind options."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    rows = tmp_path / "rows.csv"
+    rows.write_text("name\n猫\n", encoding="utf-8")
+    run = start(str(rows))
+    printed, errors = run.communicate(timeout=60)
+    assert (run.returncode, errors) == (0, "")
+    assert "1/1 \\u732b" in printed
+    assert [path.name for path in clips(tmp_path)] == ["0001-猫-seed-1.mp4"]

@@ -1,143 +1,24 @@
-"""The parts of a batch: tables, checks, names, the manifest, and files that are saved once."""
+"""The parts of a batch: the manifest, files that are saved once, and whose turn a row is."""
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from animatelcm.client.batches.board import Board, Turn
-from animatelcm.client.batches.checks import changed, objections
 from animatelcm.client.batches.display import Display
-from animatelcm.client.batches.jobs import Job, Recipe, make_jobs
+from animatelcm.client.batches.jobs import Job
 from animatelcm.client.batches.manifest import DONE, QUEUED, SAVING, Manifest
 from animatelcm.client.batches.results import save
-from animatelcm.client.batches.rows import Row, make_rows, read_rows
 from animatelcm.client.batches.work import Limits, Worker, run_all
 from animatelcm.client.http import RunError
 from animatelcm.client.workflow import WorkflowError
 
-NODES = {"KSampler": {"input": {"required": {
-             "seed": ["INT", {"min": 0, "max": 1000}], "cfg": ["FLOAT", {"min": 0.0, "max": 100.0}],
-             "sampler": [["lcm", "euler"], {}], "tile": ["BOOLEAN", {}], "positive": ["CONDITIONING"]}}},
-         "Text": {"input": {"required": {"text": ["STRING", {}]}}},
-         "Load": {"input": {"required": {"image": [["a.png"], {"image_upload": True}]}}},
-         "Number": {"input": {"required": {"value": ["INT", {"min": -1000}]}}},
-         "Save": {"input": {"required": {"codec": ["COMFY_DYNAMICCOMBO_V3", {"options": [
-             {"key": "auto", "inputs": {"required": {}}},
-             {"key": "h264", "inputs": {"required": {"crf": ["FLOAT", {"min": 0, "max": 51}]}}}]}]}}}}
-PROMPT = {"1": {"class_type": "KSampler", "inputs": {"seed": 1, "cfg": 1.0, "sampler": "lcm", "tile": False,
-                                                      "positive": ["2", 0]}},
-          "2": {"class_type": "Text", "inputs": {"text": "a cat"}},
-          "3": {"class_type": "Load", "inputs": {"image": "a.png"}},
-          "4": {"class_type": "Save", "inputs": {"codec": "h264", "codec.crf": 20}}}
-
 
 def job(key: str = "k1", name: str = "0001-seed-5") -> Job:
     return Job(key, 1, "seed 5", name, 5, {}, None, {})
-
-
-@pytest.mark.parametrize(("text", "expected"), [
-    ("prompt,seed\na cat,5\n\n\"a cat, a dog\",\n", [{"prompt": "a cat", "seed": 5}, {"prompt": "a cat, a dog"}]),
-    ("\ufeffprompt;KSampler.cfg\r\na cat;1.5\r\n", [{"prompt": "a cat", "KSampler.cfg": 1.5}]),
-    ("prompt\tname\n3\t007\n", [{"prompt": "3", "name": "007"}]),
-    ("prompt,seed\n\"two\nlines\",5\n", [{"prompt": "two\nlines", "seed": 5}]),
-])
-def test_tables_with_commas_semicolons_and_tabs(tmp_path: Path, text: str, expected: list[Any]) -> None:
-    path = tmp_path / "rows.csv"
-    path.write_bytes(text.encode())
-    assert [row.values for row in read_rows(path)] == expected
-
-
-def test_lines_of_json(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"prompt": "a cat", "seed": 5}\n\n{"prompt": null, "KSampler.cfg": 1.5}\n', encoding="utf-8")
-    assert [(row.place, row.values) for row in read_rows(path)] == [
-        ("rows.jsonl, line 1", {"prompt": "a cat", "seed": 5}), ("rows.jsonl, line 3", {"KSampler.cfg": 1.5})]
-
-
-@pytest.mark.parametrize(("name", "text", "message"), [
-    ("rows.csv", "", "has no rows|expected a first line"), ("rows.csv", "prompt\n", "has no rows"),
-    ("rows.csv", "prompt,prompt\na,b\n", "names each column once"), ("rows.csv", "prompt,\na,b\n", "each column once"),
-    ("rows.csv", "prompt,seed\na,b,c\n", "line 2: 3 cells under 2 columns"),
-    ("rows.csv", "promt\na\n", "the column 'promt' is none"), ("rows.csv", 'prompt\n"a\n', "line 2"),
-    ("rows.jsonl", "[1]\n", r"line 1: expected a JSON object, got '\[1\]'"), ("rows.jsonl", "{", "line 1"),
-    ("rows.txt", "a", "no table of rows"), ("rows.csv", b"prompt\n\xff\n", "not text in UTF-8"),
-])
-def test_broken_tables_are_refused_by_line(tmp_path: Path, name: str, text: Any, message: str) -> None:
-    path = tmp_path / name
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(WorkflowError, match=message):
-        read_rows(path)
-
-
-@pytest.mark.parametrize(("node", "name", "value", "trouble"), [
-    ("1", "seed", -1, "seed of node 1 .* is -1, expected 0 to 1000"), ("1", "seed", 1001, "expected 0 to 1000"),
-    ("1", "seed", 1.5, "expected a whole number"), ("1", "seed", "x", "expected a whole number"),
-    ("1", "seed", True, "expected a whole number"), ("1", "cfg", "x", "expected a number"), ("1", "cfg", 2, None),
-    ("1", "sampler", "ddim", "expected one of lcm, euler"), ("1", "sampler", "euler", None),
-    ("1", "tile", 1, "expected true or false"), ("2", "text", [1], "expected a text"), ("2", "text", 3, None),
-    ("3", "image", "b.png", "expected one of a.png"), ("3", "image", "sub/b.png", None),
-    ("3", "image", "b.png [output]", None), ("4", "codec", "av1", "expected one of auto, h264"),
-    ("4", "codec.crf", 60, "expected 0 to 51"), ("4", "codec.crf", 23, None),
-])
-def test_values_that_the_server_would_refuse(node: str, name: str, value: Any, trouble: str | None) -> None:
-    prompt = copy.deepcopy(PROMPT)
-    prompt[node]["inputs"][name] = value
-    found = objections(prompt, changed(prompt, PROMPT), NODES)
-    if trouble is None:
-        assert found == []
-    else:
-        assert len(found) == 1
-        with pytest.raises(WorkflowError, match=trouble):
-            raise WorkflowError(found[0])
-
-
-def test_a_seed_in_a_node_of_its_own_has_to_fit_where_it_leads() -> None:
-    original = copy.deepcopy(PROMPT) | {"9": {"class_type": "Number", "inputs": {"value": 1}}}
-    original["1"]["inputs"]["seed"] = ["9", 0]
-    prompt = copy.deepcopy(original)
-    prompt["9"]["inputs"]["value"] = -1
-    [found] = objections(prompt, changed(prompt, original), NODES)
-    assert "seed of node 1 (KSampler) is -1" in found
-
-
-def jobs_of(folder: Path, *rows: dict[str, Any], **recipe: Any) -> list[Job]:
-    (folder / "workflow.json").write_text(json.dumps(PROMPT), encoding="utf-8")
-    made = [Row(f"row {number}", values) for number, values in enumerate(rows, 1)]
-    return make_jobs(made, Recipe(recipe.pop("workflow", folder / "workflow.json"), folder, **recipe), NODES)
-
-
-def test_names_come_from_row_and_seed(tmp_path: Path) -> None:
-    rows = ({"prompt": "A cat, größer/than: life", "seed": 5}, {"name": "best"}, {})
-    assert [job.name for job in jobs_of(tmp_path, *rows)] == [
-        "0001-a-cat-größer-than-life-seed-5", "0002-best-seed-1", "0003-seed-1"]
-
-
-def test_rows_are_known_by_what_runs(tmp_path: Path) -> None:
-    one, same, other, named = jobs_of(tmp_path, {"seed": 5}, {"seed": 5}, {"seed": 6}, {"seed": 7, "name": "x"})
-    assert len({one.key, same.key, other.key, named.key}) == 4
-    # The same row again is another one, and known again as such in whatever order the others are.
-    assert [job.key for job in jobs_of(tmp_path, {"seed": 6}, {"seed": 5}, {"seed": 7}, {"seed": 5})] == [
-        other.key, one.key, named.key, same.key]
-    [changed_row] = jobs_of(tmp_path, {"seed": 5}, settings=("KSampler.cfg=2",))
-    assert changed_row.key != one.key
-
-
-def test_rows_may_have_workflows_of_their_own(tmp_path: Path) -> None:
-    [found] = jobs_of(tmp_path, {"workflow": "workflow.json", "seed": 5}, workflow=None)
-    assert found.seed == 5
-    with pytest.raises(WorkflowError, match=r"row 2: it names no workflow"):
-        jobs_of(tmp_path, {"workflow": "workflow.json"}, {"seed": 5}, workflow=None)
-
-
-def test_prompts_and_seeds_make_rows() -> None:
-    assert [row.values for row in make_rows(["a", "b"], [1, 2])] == [
-        {"prompt": "a", "seed": 1}, {"prompt": "a", "seed": 2}, {"prompt": "b", "seed": 1}, {"prompt": "b", "seed": 2}]
-    assert [row.values for row in make_rows([], [])] == [{}]
 
 
 @pytest.mark.parametrize("torn", [b'{"row": "k1", "sta', b'{"row": "k1"', b"\xff", b"{"])
@@ -152,6 +33,13 @@ def test_a_line_that_a_killed_process_left_unfinished_is_passed_over(tmp_path: P
     last = Manifest(path)
     assert (last.state(job()), last.state(job("k2"))) == (QUEUED, DONE)
     assert last.last["k1"]["prompt_id"] == "p"
+
+
+def test_half_a_character_in_a_label_is_written_and_read(tmp_path: Path) -> None:
+    """As JSON may hold it."""
+    broken = Job("k1", 1, "a \ud800 cat", "0001", 5, {}, None, {})
+    Manifest(tmp_path / "batch.jsonl").write(broken, DONE)
+    assert Manifest(tmp_path / "batch.jsonl").last["k1"]["label"] == broken.label
 
 
 def test_a_first_line_that_was_never_finished_is_no_other_file(tmp_path: Path) -> None:
