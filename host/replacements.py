@@ -12,6 +12,7 @@ from typing import Any
 
 from comfy_api.latest import ComfyAPI, io
 
+from ..migration.schedules import USE_EXISTING, is_old, schedule_for
 from ..migration.shapes import OLD_WIDGETS
 
 REPLACEMENTS: tuple[tuple[str, str, dict[str, str], dict[str, Any], int], ...] = (
@@ -21,8 +22,8 @@ REPLACEMENTS: tuple[tuple[str, str, dict[str, str], dict[str, Any], int], ...] =
     ("ADE_ApplyAnimateDiffModel", "AnimateLCM_MotionControl",
      {"motion_module": "motion_model", "start_percent": "start_percent", "end_percent": "end_percent"},
      {"strength_curve": ""}, 1),
-    ("ADE_UseEvolvedSampling", "AnimateLCM_ApplyMotionModule", {"model": "model", "motion_module": "m_models"},
-     {"motion_strength": 1.0, "schedule": "auto"}, 1),
+    ("ADE_UseEvolvedSampling", "AnimateLCM_ApplyMotionModule",
+     {"model": "model", "motion_module": "m_models", "schedule": "beta_schedule"}, {"motion_strength": 1.0}, 1),
     ("ADE_EmptyLatentImageLarge", "EmptyLatentImage",
      {"width": "width", "height": "height", "batch_size": "batch_size"}, {}, 1),
     ("CheckpointLoaderSimpleWithNoiseSelect", "CheckpointLoaderSimple", {"ckpt_name": "ckpt_name"}, {}, 3),
@@ -33,8 +34,22 @@ REPLACEMENTS: tuple[tuple[str, str, dict[str, str], dict[str, Any], int], ...] =
 )
 """(old id, new id, {new input: old input}, {new input: value}, outputs that mean the same, from the first on).
 
-Only inputs that an old node always has: ComfyUI's server fails on one that is missing. No values of
+Only inputs that an old node always has: ComfyUI's server fails on one that is missing. Values arrive as they were, so
+that the new node reads the old names (`old_schedule`). No values of
 VideoHelperSuite's: its files have them by name, and the editor looks for them by place, so that they would be lost."""
+
+
+def old_schedule(name: str) -> tuple[str, str] | None:
+    """Return the schedule for the beta_schedule of a replaced node, and a line on what it was where that matters.
+
+    None for what is no name of such a schedule.
+    """
+    if not is_old(name):
+        return None
+    schedule, difference = schedule_for(name)
+    if name == USE_EXISTING:
+        difference = "where a checkpoint loader set one with its beta_schedule, choose that here"
+    return schedule, f"schedule was {name!r}: {difference}." if difference else ""
 
 
 async def register_replacements() -> None:

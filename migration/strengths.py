@@ -7,21 +7,7 @@ from typing import Any
 
 from .draft import BYPASSED, Draft, Link, Node
 from .report import Report
-
-SCHEDULES: dict[str, tuple[str, str | None]] = {
-    "autoselect": ("auto", None),
-    "use existing": ("keep the model's own", None),
-    "sqrt_linear (AnimateDiff)": ("AnimateDiff", None),
-    "linear (HotshotXL/default)": ("Stable Diffusion 1.5", None),
-    "lcm": ("LCM", None),
-    "lcm >> sqrt_linear": ("AnimateLCM text-to-video", "the noise is the same, the steps are those of AnimateLCM's own "
-                                                       "grid (100) instead of LCM's (50)"),
-    "lcm[100_ots]": ("auto", "the schedule is the one that the motion file was trained with"),
-    "lcm avg(sqrt_linear,linear)": ("auto", "the mean of two schedules is not there; the schedule is the one that the "
-                                            "motion file was trained with"),
-}
-"""{beta_schedule: (schedule, where the result differs)}; all others become auto."""
-
+from .schedules import USE_EXISTING, schedule_for
 
 LISTS = {"ADE_MultivalDynamicFloatInput": "float_val", "ADE_MultivalDynamicFloats": "floats"}
 """Multivals of one number for each frame: {kind: input}."""
@@ -30,12 +16,11 @@ LISTS = {"ADE_MultivalDynamicFloatInput": "float_val", "ADE_MultivalDynamicFloat
 def schedule_of(draft: Draft, node: Node, motion_file: Any, report: Report) -> str:
     """Return the schedule for a node's beta_schedule."""
     name = draft.value(node, "beta_schedule", "autoselect")
-    if name == "use existing":
+    if name == USE_EXISTING:
         # The old checkpoint loader could set one, which the new one cannot.
         loaders = (other for other in draft.old.values() if other.kind == "CheckpointLoaderSimpleWithNoiseSelect")
         name = next((draft.value(other, "beta_schedule", name) for other in loaders), name)
-    schedule, difference = SCHEDULES.get(str(name), ("auto", f"beta_schedule {name!r} is not there; the schedule is "
-                                                             "the one that the motion file was trained with"))
+    schedule, difference = schedule_for(str(name))
     if name == "autoselect" and "lcm" in str(motion_file).lower():
         difference = ("autoselect meant LCM's schedule for this file; here it is the one that AnimateLCM was trained "
                       "with, so that light and colours differ. Set schedule to LCM for the look of before")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MotionModuleSocket = io.Custom("ANIMATELCM_MOTION_MODULE")
 AUTO, KEEP = "auto", "keep the model's own"
+CHOICES = (AUTO, *SCHEDULES, KEEP)
 
 
 def strength_input(advanced: bool = False) -> io.Float.Input:
@@ -29,7 +30,7 @@ def strength_input(advanced: bool = False) -> io.Float.Input:
 def schedule_input(advanced: bool = False) -> io.Combo.Input:
     """Declare the socket `schedule`, which `chosen_schedule` reads."""
     return io.Combo.Input(
-        "schedule", options=[AUTO, *SCHEDULES, KEEP], default=AUTO, advanced=advanced,
+        "schedule", options=list(CHOICES), default=AUTO, advanced=advanced,
         tooltip="Noise schedule to sample with. 'auto' takes the one that the motion file was trained with, which is "
                 "right nearly always; the wrong one gives dark or washed-out videos.")
 
@@ -37,7 +38,9 @@ def schedule_input(advanced: bool = False) -> io.Combo.Input:
 def chosen_schedule(motion_module: LoadedMotion, schedule: str) -> tuple[Schedule | None, str]:
     """Return the schedule that the socket stands for, None for the model's own, and lines for the node to show."""
     from ..host.motion import in_phases_of
+    from ..host.replacements import old_schedule
 
+    schedule, replaced = old_schedule(schedule) or (schedule, "")
     name = motion_module.schedule if schedule == AUTO else schedule
     if name != KEEP and name not in SCHEDULES:
         raise ValueError(f"{motion_module.name} asks in its metadata for the noise schedule '{short(name)}', which "
@@ -48,6 +51,8 @@ def chosen_schedule(motion_module: LoadedMotion, schedule: str) -> tuple[Schedul
     if motion_module.trained.about:
         message += f"{motion_module.trained.about}.\n"
     message += f"{motion_module.family}, up to {motion_module.config.max_frames} frames.\nschedule: {name}."
+    if replaced:
+        message += f"\n{replaced}"
     if name == KEEP:
         return None, message
     return in_phases_of(motion_module, SCHEDULES[name]), message
@@ -116,6 +121,15 @@ class ApplyMotionModule(io.ComfyNode):
                 tooltip="For any sampler. Frames are the latent batch: 16 in Empty Latent Image make 16 frames.")],
             hidden=[io.Hidden.unique_id],
         )
+
+    @classmethod
+    def validate_inputs(cls, schedule: str | None = None) -> bool | str:
+        from ..host.replacements import old_schedule
+
+        # A link has no value yet. ComfyUI gives this node the schedule of an old one by its old name.
+        if schedule is None or schedule in CHOICES or old_schedule(schedule) is not None:
+            return True
+        return f"schedule is {schedule!r}; expected one of {', '.join(CHOICES)}"
 
     @classmethod
     def execute(cls, model, motion_module, motion_strength: float, schedule: str) -> io.NodeOutput:
