@@ -219,7 +219,7 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (environment.SetupError, hosts.HostError, ServerError, WorkflowError, RunError) as error:
+    except (environment.SetupError, hosts.HostError, ServerError, WorkflowError, RunError, OSError) as error:
         sys.exit(f"error: {error}")
     except subprocess.CalledProcessError as error:
         sys.exit(f"error: {' '.join(map(str, error.cmd))} failed with exit status {error.returncode}")

@@ -145,17 +145,19 @@ def test_multivals_over_the_frames_and_from_masks():
     mask = old.node("SolidMask", values=[0.5, SIZE, SIZE])
     scale = old.node("ADE_MultivalDynamicFloatInput", {"float_val": (floats, 0)})
     effect = old.node("ADE_MultivalScaledMask", {"mask": (mask, 0)}, [0.0, 0.7, "absolute"])
-    other = old.node("ADE_MultivalScaledMask", {"mask": (mask, 0)}, [0.5, 0.7, "absolute"])
-    for part in (effect, other):
+    others = [old.node("ADE_MultivalScaledMask", {"mask": (mask, 0)}, values)
+              for values in ([0.5, 0.7, "absolute"], [0.0, 0.7, "relative"])]
+    for part in (effect, *others):
         old.node("ADE_AnimateDiffLoaderGen1", {"model": (loader, 0), "scale_multival": (scale, 0),
                                                "effect_multival": (part, 0)}, ["mm.ckpt", "lcm"])
     new, report = migrate(old.saved())
     check_links(new)
     assert [node["inputs"]["scale_values"] for node in by_kind(new, "AnimateLCM_AttentionScale")] == [
-        ["BatchValueSchedule", 0]] * 2
+        ["BatchValueSchedule", 0]] * 3
     assert one(new, "AnimateLCM_MotionControl")["mask"] == ["SolidMask", 0]
-    assert [node["inputs"]["motion_strength"] for node in by_kind(new, "AnimateLCM_ApplyMotionModule")] == [0.7, 1.0]
-    assert "a mask from 0 on" in said(report.left)
+    assert [node["inputs"]["motion_strength"] for node in by_kind(new, "AnimateLCM_ApplyMotionModule")] == [
+        0.7, 1.0, 1.0]
+    assert said(report.left).count("a mask from 0 on") == 2
 
 
 def test_a_gone_node_is_passed_by_and_what_feeds_it_rests():

@@ -61,12 +61,14 @@ def stop_on_signals(ending: Callable[[int], BaseException] = _ending) -> None:
     Args:
         ending: Makes the exception of the signal's number; by default SystemExit, and KeyboardInterrupt for Ctrl-C.
     """
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    # A signal that is ignored, such as under nohup, stays ignored.
+    numbers = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 
     def leave(number: int, frame: object) -> None:
-        for known in numbers:
+        for heard in numbers:
             # Not SIG_IGN, which processes that are started from now on would inherit.
-            signal.signal(known, lambda number, frame: None)
+            signal.signal(heard, lambda number, frame: None)
         raise ending(number)
 
     for number in numbers:

@@ -63,6 +63,12 @@ def test_batch_without_a_server_says_so() -> None:
     assert done.stderr.startswith("error: no ComfyUI answers at http://127.0.0.1:9")
 
 
+def test_migrating_for_a_server_that_is_not_there_says_so() -> None:
+    done = run("dev.py", "migrate", "example_workflows/01 Text to Video.json", "--server", "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no ComfyUI answers at http://127.0.0.1:9")
+
+
 def test_command_lines_import_the_standard_library_only() -> None:
     allowed = sys.stdlib_module_names | {"client", "migrate", "migration", "storage", "tools"}
     # Progress comes through aiohttp and a bar through tqdm where they are there; pip's own Python fetches archives.

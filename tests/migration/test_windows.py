@@ -1,0 +1,43 @@
+"""Which windows an old graph's context options become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from animatelcm.migration.migrate import migrate
+from animatelcm.tests.migration.old_graphs import FRAMES, SIZE, Old
+from animatelcm.tests.migration.test_migrate import by_kind, one, said
+
+
+def migrated(*options: list[Any]) -> tuple[dict[str, Any], str]:
+    """Migrate a graph with a chain of static context options: length, overlap, fuse method, equal length, start."""
+    old = Old()
+    loader, model, text = old.start()
+    file = old.node("ADE_LoadAnimateDiffModel", values=["mm.ckpt"])
+    applied = old.node("ADE_ApplyAnimateDiffModelSimple", {"motion_model": (file, 0)})
+    before: dict[str, tuple[int, int]] = {}
+    for values in options:
+        before = {"prev_context": (old.node("ADE_StandardStaticContextOptions", before, [*values, 1]), 0)}
+    motion = old.node("ADE_UseEvolvedSampling", {"model": (model, 0), "m_models": (applied, 0),
+                                                 "context_options": before["prev_context"]}, ["autoselect"])
+    old.end(loader, motion, text, old.node("EmptyLatentImage", values=[SIZE, SIZE, FRAMES]))
+    new, report = migrate(old.saved())
+    return new, said(report.left)
+
+
+@pytest.mark.parametrize(("starts", "kept"), [([0, 0.5], 8), ([0.5, 0], 9), ([0, 0], 8), ([0.2, 0.1, 0.1], 9)])
+def test_of_a_chain_the_windows_of_the_first_steps_are_kept(starts: list[float], kept: int) -> None:
+    """Of several that begin together, the first of the chain."""
+    new, lacking = migrated(*([8 + place, 2, "pyramid", False, start] for place, start in enumerate(starts)))
+    assert one(new, "AnimateLCM_LongVideo")["context_length"] == kept
+    assert lacking.count("windows that change over the steps") == len(starts) - 1
+
+
+@pytest.mark.parametrize(("overlap", "fuse", "kind"), [
+    (2, "pyramid", "AnimateLCM_LongVideo"), (0, "pyramid", "ContextWindowsManual"),
+    (2, "flat", "ContextWindowsManual")])
+def test_what_long_video_does_not_have_becomes_windows_of_the_host(overlap: int, fuse: str, kind: str) -> None:
+    new, _ = migrated([8, overlap, fuse, False, 0])
+    assert one(new, kind)["context_overlap"] == overlap
+    assert len(by_kind(new, "AnimateLCM_LongVideo")) + len(by_kind(new, "ContextWindowsManual")) == 1
