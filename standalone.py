@@ -12,7 +12,10 @@ import importlib.machinery
 import importlib.util
 import os
 import runpy
+import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -61,9 +64,40 @@ def has_accelerator() -> bool:
     return torch.backends.mps.is_available() or any(kind is not None and kind.is_available() for kind in kinds)
 
 
+@contextmanager
+def stopping(about: str = "") -> Generator[None, None, None]:
+    """Let the signals that ask this program to end do what Ctrl-C does, and end it without a traceback.
+
+    Whatever is under way sees a KeyboardInterrupt, once: a launcher that was interrupted too asks again at once, and a
+    checkpoint that is being written then has to be finished. A second Ctrl-C is meant.
+
+    Args:
+        about: What to tell the user, beside which signal it was.
+    """
+    asked: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        asked.append(number)
+        if len(asked) == 1 or number == signal.SIGINT:
+            raise KeyboardInterrupt(number)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # A signal that is ignored, such as under nohup, stays ignored.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    try:
+        yield
+    except KeyboardInterrupt as reason:
+        number = reason.args[0] if reason.args else signal.SIGINT
+        print(f"stopped by {signal.Signals(number).name}{about}", file=sys.stderr, flush=True)
+        raise SystemExit(128 + number) from None
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         raise SystemExit(__doc__)
-    register()
-    module = sys.argv.pop(1)
-    runpy.run_module(f"{PACKAGE}.{module}", run_name="__main__", alter_sys=True)
+    with stopping():
+        register()
+        module = sys.argv.pop(1)
+        runpy.run_module(f"{PACKAGE}.{module}", run_name="__main__", alter_sys=True)

@@ -126,7 +126,7 @@ def run_loop(stage, config, plan, accelerator, together) -> list[float]:
             accelerator.print(f"step {report.step} of {config.loop.steps}, loss {report.loss:.5g}, "
                               f"{report.seconds:.2g} s", flush=True)
             if noted:
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(noted[0])
     if not losses:
         accelerator.print(nothing_left(config.loop))
     return losses
@@ -146,7 +146,8 @@ def _progress(report: Callable[..., None]) -> Callable[[int, int], None]:
 
 if __name__ == "__main__":
     try:
-        main()
+        with standalone.stopping("; with the same settings it goes on from its last whole step"):
+            main()
     except (ValueError, MemoryError, FloatingPointError, OSError) as error:
         sys.exit(f"error: {error}")
     except RuntimeError as error:
@@ -155,5 +156,3 @@ if __name__ == "__main__":
             raise
         sys.exit(f"error: the memory of the device is full ({error}). Choose a smaller preset or batch, fewer frames "
                  "or smaller images")
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -13,14 +13,14 @@ from .folders import MOTION_MODELS, listed_path
 from .weights import read_lora
 
 LORAS = "loras"
-SAVED_MODULES = "motion_modules"
-"""Folder in the host's output folder into which Save Motion Module writes by default."""
+SAVED = {MOTION_MODELS: "motion_modules", "controlnet": "controlnet"}
+"""Folders in the host's output folder into which Save Motion Module and Save ControlNet write by default."""
 
 
 def register_trained() -> None:
-    """Make the host list saved motion modules as it lists saved LoRAs: where they were written."""
-    folder_paths.add_model_folder_path(
-        MOTION_MODELS, str(Path(folder_paths.get_output_directory()) / SAVED_MODULES))
+    """Make the host list what was saved as it lists saved LoRAs: where it was written."""
+    for kind, folder in SAVED.items():
+        folder_paths.add_model_folder_path(kind, str(Path(folder_paths.get_output_directory()) / folder))
 
 
 def lora_files() -> list[str]:

@@ -76,8 +76,8 @@ class SaveControlNet(io.ComfyNode):
                 io.ControlNet.Input("control_net", tooltip="From Adapt ControlNet."),
                 io.String.Input(
                     "filename_prefix", default="controlnet/AnimateLCM",
-                    tooltip="Folder and beginning of the file's name, within the output folder. Put the file into "
-                            "models/controlnet to load it; the default is recommended."),
+                    tooltip="Folder and beginning of the file's name, within the output folder. Load ControlNet Model "
+                            "lists what is in output/controlnet, so the default folder is recommended."),
             ],
             outputs=[],
             hidden=[io.Hidden.unique_id],

@@ -53,6 +53,8 @@ def test_every_argument_is_one_that_a_plan_knows(train):
 @pytest.mark.parametrize("cpu", [True, False])
 def test_the_processes_compute_where_the_host_does(train, monkeypatch, tmp_path, cpu):
     """Also on a device of another maker, which `torch.cuda` knows nothing of."""
+    # Before accelerate is another: the host's packages look for it.
+    from animatelcm.host.training import headless  # noqa: F401
     from animatelcm.training.options import plan
     from comfy.cli_args import args
 

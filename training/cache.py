@@ -49,7 +49,7 @@ class DataSettings:
     views: int = 4
     """Clips that are cut from each file; each is kept on disk."""
     seed: int = 0
-    """Another seed gives other cuts in another order."""
+    """Another seed gives other cuts in another order; `plan` takes the run's where none is given."""
 
     def __post_init__(self) -> None:
         if self.views < 1:

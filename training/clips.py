@@ -74,8 +74,9 @@ def count_frames(path: Path) -> int:
         DataError: The file cannot be read, or holds no pictures.
     """
     with _opened(path) as container:
-        # What a header says is missing in .webm and wrong in cut files; a packet is a frame.
-        return sum(packet.size > 0 for packet in container.demux(video=0))
+        # What a header says is missing in .webm and wrong in cut files; a packet is a frame, but where the file says
+        # that it lies before what was cut out.
+        return sum(packet.size > 0 and not packet.is_discard for packet in container.demux(video=0))
 
 
 def picture_size(path: Path) -> tuple[int, int]:

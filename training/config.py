@@ -191,7 +191,7 @@ class TrainingConfig:
     gradient_checkpointing: bool = True
     """Whether activations are computed again on the way back: about a third slower, and much less memory."""
     seed: int = 0
-    """Decides the data and the noise of every step."""
+    """Decides the data and the noise of every step; in a folder also how its files are cut."""
 
     @property
     def frames(self) -> int:

@@ -153,7 +153,8 @@ def plan(given: Mapping[str, Any]) -> Plan:
     if twice := sorted(size.keys() & given.get("clips", {}).keys()):
         raise OptionError(f"[clips] has {', '.join(twice)}, which belong into [training]")
     clips = _made(ClipSettings, "[training]", size, ClipSettings)
-    return Plan(options, config, _over(clips, "clips", given), _over(DataSettings(), "views", given))
+    # One seed decides all, the cuts and their order too, unless these have their own.
+    return Plan(options, config, _over(clips, "clips", given), _over(DataSettings(seed=config.seed), "views", given))
 
 
 def _short(loop: LoopConfig, given: Mapping[str, Any]) -> LoopConfig:

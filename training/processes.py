@@ -28,7 +28,8 @@ def shared(stage: Stage, accumulation: int, rank: int, processes: int) -> Stage:
 
 @contextmanager
 def interrupts_noted(wanted: bool = True) -> Generator[list[int], None, None]:
-    """Collect Ctrl-C in a list instead of raising it in the middle of a step, for which another process may wait.
+    """Collect Ctrl-C and SIGTERM in a list instead of raising them in the middle of a step, for which another process
+    may wait.
 
     Only for the main thread of a program of our own.
     """
@@ -36,8 +37,10 @@ def interrupts_noted(wanted: bool = True) -> Generator[list[int], None, None]:
     if not wanted:
         yield noted
         return
-    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    before = {number: signal.signal(number, lambda number, frame: noted.append(number))
+              for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield noted
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

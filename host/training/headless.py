@@ -117,6 +117,7 @@ class Parts:
     model: ModelPatcher
     """With the spatial LoRA, where something is adapted to it."""
     motion: LoadedMotion | None = None
+    """None where single images are trained on."""
     lora: dict[str, Tensor] | None = None
     """The spatial LoRA that a motion module is distilled with."""
     control: ControlBase | None = None
@@ -132,7 +133,7 @@ class Parts:
             lora_at_start(self.model, self.lora, request)
         elif self.motion is not None and request.config.distillation.rolling:
             request = tuned_to_rolling(self.motion, request)
-        elif self.motion is not None:
+        elif request.config.stage == "adapt":
             request = adapted_to(self.motion, request, is_trained=self.control is None)
         if self.control is not None:
             check_control_net(self.control, self.model)
@@ -163,7 +164,8 @@ def parts_of(plan: Plan, loaded: Loaded) -> Parts:
 def _with_files(parts: Parts, options: RunOptions) -> Parts:
     lora = None if options.lora is None else read_lora(options.lora)
     control = None if options.control_net is None else load_control_net(options.control_net)
-    parts = replace(parts, motion=load_motion(_motion_file(options)), control=control)
+    motion = None if parts.request.config.frames == 1 else load_motion(_motion_file(options))
+    parts = replace(parts, motion=motion, control=control)
     if options.stage == "motion" or lora is None:
         return replace(parts, lora=lora)
     # The few-step model is what is adapted to: its LoRA is part of it.
@@ -183,12 +185,12 @@ def train_parts(parts: Parts, clips: CachedClips, run: Callable[[Stage, Training
     """
     request, model, motion = parts.request, parts.model, parts.motion
     data, run_stage, how = CachedData(clips), checked(run, report), request.config.distillation
-    if motion is None:
-        distilled, _ = distil_spatial_lora(model, data, request, run_stage)
-        return lambda path: _write_lora(path, distilled, trained_by(how).facts())
     if parts.control is not None:
         adapted, _ = adapt_control_net(model, motion, parts.control, data, request, run_stage)
         return lambda path: _write_control_net(path, adapted)
+    if motion is None:
+        distilled, _ = distil_spatial_lora(model, data, request, run_stage)
+        return lambda path: _write_lora(path, distilled, trained_by(how).facts())
     if request.config.stage == "adapt":
         trained, _ = (tune_motion_module(model, motion, data, request, run_stage) if how.rolling
                       else train_image_encoder(model, motion, True, data, request, run_stage))

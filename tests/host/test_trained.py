@@ -7,7 +7,10 @@ from animatelcm.host.folders import motion_files, motion_path, register_folders
 from animatelcm.host.motion import load_motion
 from animatelcm.host.saving import save_motion
 from animatelcm.host.trained import load_lora, lora_files, register_trained
+from animatelcm.host.training.control_nets import save_control_net
+from animatelcm.nodes.adaptation import SaveControlNet
 from animatelcm.nodes.training import SaveMotionModule
+from animatelcm.tests.host.controls import control_net
 from animatelcm.tests.support import loaded_motion
 from safetensors.torch import save_file
 
@@ -30,6 +33,13 @@ def test_a_saved_motion_module_is_listed_and_loads(output, tmp_path):
     assert "AnimateLCM_00001_.safetensors" in motion_files()
     loaded = load_motion(motion_path("AnimateLCM_00001_.safetensors")).patcher.model.state_dict()
     assert all(torch.equal(weight, loaded[key]) for key, weight in motion.patcher.model.state_dict().items())
+
+
+def test_a_saved_control_net_is_listed_by_the_stock_loader(output):
+    register_trained()
+    prefix = next(socket.default for socket in SaveControlNet.define_schema().inputs if socket.id.endswith("prefix"))
+    save_control_net(control_net(), prefix)
+    assert "AnimateLCM_00001_.safetensors" in folder_paths.get_filename_list("controlnet")
 
 
 def test_a_saved_lora_is_loaded_as_it_was_written(output):

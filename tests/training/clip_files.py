@@ -45,3 +45,16 @@ def gradient(height: int = 40, width: int = 60) -> Tensor:
     red = torch.linspace(0, 255, width).expand(height, width)
     green = torch.linspace(0, 255, height).unsqueeze(1).expand(height, width)
     return torch.stack([red, green, torch.zeros(height, width)]).unsqueeze(0).to(torch.uint8)
+
+
+def trimmed(path: Path, target: Path, seconds: float) -> Path:
+    """Write a copy of a .mp4 that begins later, as editors cut without encoding anew: what was before stays in it."""
+    how = {"avoid_negative_ts": "disabled", "use_editlist": "1"}
+    with av.open(str(path)) as given, av.open(str(target), "w", container_options=how) as container:
+        stream = container.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.dts is not None:
+                before = round(seconds / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - before, packet.dts - before, stream
+                container.mux(packet)
+    return target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from animatelcm.tests.training.clip_files import gradient, number_of, numbered_frames, write_video
+from animatelcm.tests.training.clip_files import gradient, number_of, numbered_frames, trimmed, write_video
 from animatelcm.training.clips import ClipSettings, DataError, augment, count_frames, cover, decode, read_clip
 
 SMALL = ClipSettings(num_frames=4, height=32, width=48)
@@ -15,6 +15,14 @@ def test_frames_are_counted_and_come_back_by_their_number(tmp_path, suffix):
     path = write_video(tmp_path / f"clip{suffix}", numbered_frames(20))
     assert count_frames(path) == 20
     assert [number_of(frame / 255) for frame in decode(path, [0, 3, 4, 11, 19])] == [0, 3, 4, 11, 19]
+
+
+def test_what_was_cut_off_a_file_that_still_holds_it_is_not_counted(tmp_path):
+    """Eight frames a second."""
+    path = trimmed(write_video(tmp_path / "whole.mp4", numbered_frames(20)), tmp_path / "clip.mp4", 1.0)
+    count = count_frames(path)
+    assert count == 12
+    assert [number_of(frame / 255) for frame in decode(path, range(count))] == list(range(8, 20))
 
 
 def test_an_image_is_a_clip_of_one_frame(tmp_path):

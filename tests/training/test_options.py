@@ -77,6 +77,13 @@ def test_tuning_to_the_rolling_sampler_takes_few_steps_unless_more_are_asked_for
     assert plan({**tuned, "distillation": {"rolling": 3}, "training": {"num_frames": 6}}).config.num_frames == 6
 
 
+def test_one_seed_decides_the_data_too():
+    given = {"stage": "motion", "data": "clips", "training": {"seed": 5}}
+    assert plan(given).views.seed == plan(given).config.seed == 5
+    assert plan({**given, "views": {"views": 2}}).views == DataSettings(views=2, seed=5)
+    assert plan({**given, "views": {"seed": 1}}).views.seed == 1
+
+
 @pytest.mark.parametrize("change, said", [
     ({"stage": "video"}, "stage is 'video'; expected one of image, motion, adapt"),
     ({"stage": None}, "stage is not given"),

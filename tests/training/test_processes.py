@@ -68,14 +68,16 @@ def test_two_processes_give_what_one_gives():
 
 
 def test_ctrl_c_is_noted_while_it_is_wanted_and_raised_again_afterwards():
-    before = signal.getsignal(signal.SIGINT)
+    both = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in both]
     with pytest.raises(ValueError), interrupts_noted() as noted:
-        signal.raise_signal(signal.SIGINT)
-        assert noted == [signal.SIGINT]
+        for number in both:
+            signal.raise_signal(number)
+        assert noted == [*both]
         raise ValueError
-    assert signal.getsignal(signal.SIGINT) is before
+    assert [signal.getsignal(number) for number in both] == before
     with interrupts_noted(wanted=False) as noted:
-        assert signal.getsignal(signal.SIGINT) is before and noted == []
+        assert [signal.getsignal(number) for number in both] == before and noted == []
 
 
 # Two real processes, of which one stops: the other stops too, and neither waits for ever.

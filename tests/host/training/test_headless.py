@@ -9,7 +9,7 @@ import pytest
 import torch
 from animatelcm.host.training import headless, runs
 from animatelcm.host.training.headless import CachedData, Loaded
-from animatelcm.tests.host.controls import DEMO_CONFIG, control_lora
+from animatelcm.tests.host.controls import DEMO_CONFIG, control_lora, control_net
 from animatelcm.tests.support import CONFIG, loaded_motion, tiny_model
 from animatelcm.tests.training.clip_files import numbered_frames, write_video
 from animatelcm.training import loop
@@ -96,6 +96,18 @@ def test_a_control_net_is_tuned_on_a_folder_of_clips_and_hints(tmp_path, monkeyp
     tuned = comfy.controlnet.load_controlnet(str(file)).control_weights
     zero = "zero_convs.0.0.weight"
     assert tuned[zero].shape == given[zero].shape and not torch.equal(tuned[zero], given[zero])
+
+
+@pytest.mark.parametrize(("num_frames", "moves"), [(1, False), (2, True)])
+def test_a_control_net_is_tuned_on_single_images_without_a_motion_module(tmp_path, monkeypatch, num_frames, moves):
+    seen, control = [], control_net()
+    monkeypatch.setattr(headless, "load_motion", lambda path: loaded_motion(tmp_path))
+    monkeypatch.setattr(headless, "load_control_net", lambda path: control)
+    monkeypatch.setattr(headless, "adapt_control_net", lambda *given: seen.append(given) or (control, []))
+    asked = plan({"stage": "adapt", "preset": "tiny", "data": "clips", "control_net": "depth.safetensors",
+                  "training": {"num_frames": num_frames}})
+    train(asked, Loaded(tiny_model(), None, None, "tiny"))
+    assert (seen[0][1] is not None) is moves and seen[0][2] is control
 
 
 def with_lora_of(folder, channels):

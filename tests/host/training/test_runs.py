@@ -96,6 +96,15 @@ def test_every_stage_changes_what_it_trains(model, motion):
     assert not torch.equal(next(both.patcher.model.parameters()), next(trained.patcher.model.parameters()))
 
 
+def test_a_lora_may_have_layers_that_ours_has_not(model, motion):
+    layer = "lora_unet_time_embedding_linear_1"
+    sizes = model.get_model_object("diffusion_model").time_embed[0].weight.shape
+    lora = {f"{layer}.lora_up.weight": torch.ones(sizes[0], 2), f"{layer}.lora_down.weight": torch.ones(2, sizes[1]),
+            f"{layer}.alpha": torch.tensor(2.0)}
+    _, same, losses = distil_motion_module(model, motion, lora, data(), request("motion", steps=1))
+    assert same is lora and len(losses) == 1
+
+
 def test_a_module_is_tuned_to_the_rolling_sampler_and_says_so(model, motion, tmp_path):
     """And nothing else is: the given one and the MODEL stay, and so does how it was distilled."""
     phased = replace(motion, trained=Trained(phases=3, how="motion weight 1"))
