@@ -34,7 +34,8 @@ FAMILIES = {
 def shown(monkeypatch):
     """What a running host shows on each node: the last text counts."""
     texts = {}
-    server = SimpleNamespace(send_progress_text=lambda text, node_id: texts.update({node_id: text}))
+    server = SimpleNamespace(
+        client_id="page", send_progress_text=lambda text, node_id, page: texts.update({node_id: text}))
     monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=server)))
     return texts
 
