@@ -19,6 +19,7 @@ from .display import show_text_at
 from .masks import starts_over_after
 from .motion import KEY, LoadedMotion
 from .parts import PartSampler, video_of
+from .sampling import FreshNoise
 
 ADVICE = f"{KEY}.advice"
 """Names our wrapper and the entry in the options of a MODEL."""
@@ -92,11 +93,13 @@ class Facts:
     """Part of all timesteps that the steps lie in, above 0: less than 1 with denoise, or in one of several samplers."""
     cfg: float
     sampler: str | None
-    """The host's name of it; None for others."""
+    """The host's name of it, or of the one that does the same as ours; None for others."""
     patched: bool
     """Whether a LoRA may have made the image model quick."""
     rolling: bool = False
     """Whether the clip is the window of the rolling sampler."""
+    fresh_noise: float | None = None
+    """Share of it between two steps, where the sampler is one of ours."""
 
 
 def placed_by(model: ModelPatcher, motion: LoadedMotion, node: str | None, text: str) -> ModelPatcher:
@@ -140,15 +143,23 @@ def _facts(guider: CFGGuider, num_frames: int, sampler: object, sigmas: Tensor) 
     rolling = False
     if isinstance(sampler, PartSampler) and num_frames > sampler.frames_per_call:
         rolling, num_frames = True, sampler.frames_per_call
-    name = getattr(getattr(sampler, "sampler_function", None), "__name__", "").removeprefix("sample_")
-    timestep = model.get_model_object("model_sampling").timestep
+    model_sampling = model.get_model_object("model_sampling")
+    fresh_noise = sampler.fresh_noise(model_sampling) if isinstance(sampler, FreshNoise) else None
+    timestep = model_sampling.timestep
     first, last = (float(timestep(sigma)) if sigma > 0 else 0.0 for sigma in (sigmas[0].cpu(), sigmas[-1].cpu()))
     return Facts(
         frames=handler.context_length if windows else num_frames, windows=windows, steps=len(sigmas) - 1,
         share=max(first - last, 1.0) / 999,
         # The guider for two conditionings has a number for each.
         cfg=max(getattr(guider, name, 1.0) for name in ("cfg", "cfg1", "cfg2")),
-        sampler=name if name in KSAMPLER_NAMES else None, patched=bool(model.patches), rolling=rolling)
+        sampler=_name_of(sampler, fresh_noise), patched=bool(model.patches), rolling=rolling, fresh_noise=fresh_noise)
+
+
+def _name_of(sampler: object, fresh_noise: float | None) -> str | None:
+    if fresh_noise is not None:
+        return "lcm" if fresh_noise else "euler"
+    name = getattr(getattr(sampler, "sampler_function", None), "__name__", "").removeprefix("sample_")
+    return name if name in KSAMPLER_NAMES else None
 
 
 def about_frames(trained: int, facts: Facts) -> list[str]:
@@ -182,7 +193,10 @@ def about_sampling(recipe: Recipe, facts: Facts) -> list[str]:
         said.append(f"cfg is {facts.cfg:g}, but the module was made for {_range(recipe)}, since its teacher had no "
                     f"guidance: less follows the prompt loosely. Set cfg to {least:g} or more")
     if recipe.sampler and facts.sampler and facts.sampler not in SAMPLERS.get(recipe.sampler, {facts.sampler}):
-        said.append(f"the sampler is {facts.sampler}, but the module was made for {recipe.sampler}")
+        said.append(f"the sampler is {facts.sampler}, but the module was made for {recipe.sampler}"
+                    if facts.fresh_noise is None else
+                    f"the sampler is one with stochasticity {facts.fresh_noise:g}, but the module was made for "
+                    f"{recipe.sampler}, which adds no fresh noise. Set stochasticity to 0")
     return said + _about_steps(recipe, facts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from comfy.model_sampling import ModelSamplingDiscrete
@@ -14,12 +14,20 @@ from ..keyframes.curve import Curve
 from .windows import frames_of_clip, window_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Video:
     """What is sampled in one run; under its own class in the transformer_options of each call."""
 
     shape: Size
     """Of its latents, f 4 h w."""
+    _made: dict[int, tuple[Curve, Tensor]] = field(default_factory=dict)
+    """Curves and their numbers. The curves themselves keep their ids from being given to others."""
+
+    def numbers(self, curve: Curve) -> Tensor:
+        """Return a curve's number at each frame, (f,), which is made once: a long video has thousands of calls."""
+        if id(curve) not in self._made:
+            self._made[id(curve)] = curve, curve.over(self.shape[0])
+        return self._made[id(curve)][1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +70,17 @@ class Factor:
             A number, or f or 1, 1, and height and width of the mask or 1, 1.
         """
         video = _video(x, num_frames, options)
+        total = video.shape[0]
         factor: float | Tensor = self.number
         if self.curve is not None:
-            of_frames = self.curve.over(video[0])[self._chosen(video[0], num_frames, options)].view(-1, 1, 1, 1)
+            of_frames = video.numbers(self.curve)[self._chosen(total, num_frames, options)].view(-1, 1, 1, 1)
             factor = of_frames if self.number == 1 else self.number * of_frames
         if self.mask is not None:
-            if x.shape[-2:] != video[-2:]:
+            if x.shape[-2:] != video.shape[-2:]:
                 raise ValueError(f"a conditioning is for a part of the picture only, which the mask of {self.node} "
                                  "does not fit. Use Conditioning (Set Mask), with set_cond_area 'default', instead of "
                                  "Conditioning (Set Area)")
-            mask = self.mask if len(self.mask) == 1 else self.mask[self._chosen(video[0], num_frames, options)]
+            mask = self.mask if len(self.mask) == 1 else self.mask[self._chosen(total, num_frames, options)]
             factor = _times(factor, mask[:, None])
         return factor
 
@@ -134,13 +143,13 @@ class StrengthControl:
         return Factor("Motion Control", 1.0, self.curve, self.mask)
 
 
-def _video(x: Tensor, num_frames: int, options: dict) -> Size:
-    """Return the shape of the whole video's latents."""
+def _video(x: Tensor, num_frames: int, options: dict) -> Video:
+    """Return the whole video."""
     if Video in options:
-        return options[Video].shape
+        return options[Video]
     # A MODEL without motion modules has no such entry.
     window = window_of(options)
-    return Size([num_frames if window is None else window.total_frames, *x.shape[1:]])
+    return Video(Size([num_frames if window is None else window.total_frames, *x.shape[1:]]))
 
 
 def acting_in(controls: Iterable[StrengthControl], sigmas: list[float], model_sampling: ModelSamplingDiscrete

@@ -18,11 +18,13 @@ def node_id_of(node: type[io.ComfyNode]) -> str | None:
 
 
 def show_text_at(node_id: str | None, text: str) -> None:
-    """Show text on a node of the graph.
+    """Show text on a node of the graph, on the page that has queued the run.
 
-    Does nothing without a running ComfyUI: a script that calls a node directly has no page to show it on.
+    Does nothing without one: for a script that calls a node directly, or a prompt that came without a page.
     """
     # Importing the host's server module would start loading all of its nodes.
     server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
-    if server is not None and node_id is not None:
-        server.send_progress_text(text, node_id)
+    page = getattr(server, "client_id", None)
+    # To no page would be to all, where others have nodes with the same ids.
+    if server is not None and node_id is not None and page is not None:
+        server.send_progress_text(text, node_id, page)

@@ -26,9 +26,11 @@ def check_pictures(conds: dict[str, list[dict]], num_frames: int) -> None:
         for entry in filter(_is_used, entries):
             for key, what in GIVEN.items():
                 given: Tensor | None = entry.get(key)
-                if given is not None and len(given) not in (1, num_frames):
+                # One mask may come without an axis for them.
+                count = len(given) if given is not None and given.ndim > 2 else 1
+                if count not in (1, num_frames):
                     raise ValueError(f"the video has {num_frames} frames, but the {name} conditioning for inpainting "
-                                     f"has {len(given)} {what}. Give it one for the whole video, or one for each frame")
+                                     f"has {count} {what}. Give it one for the whole video, or one for each frame")
 
 
 def with_pictures(base: BaseModel, conds: list[list[dict] | None], x: Tensor, latents: Tensor, masks: Tensor | None

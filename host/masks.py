@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
 from torch import Tensor
 
@@ -46,12 +48,31 @@ def starts_over_after(masks: Tensor | None) -> int | None:
     """Return how many masks, f c h w, come before they start over; None where they do not, or are one for all."""
     if masks is None or len(masks) < 2 or torch.equal(masks[1:], masks[:-1]):
         return None
-    return next((count for count in range(2, len(masks)) if torch.equal(masks[count:], masks[:-count])), None)
+    count = _period(_marks(masks))
+    return count if count < len(masks) else None
+
+
+def _marks(masks: Tensor) -> list[int]:
+    """Return a number for each mask, f c h w, the same for equal ones."""
+    # One after the other: of a long video they may be many. Adding makes -0 a 0.
+    return [hash((mask.float() + 0).cpu().contiguous().numpy().tobytes()) for mask in masks]
+
+
+def _period(marks: list[int]) -> int:
+    """Return after how many marks they start over, or their number (Knuth, Morris and Pratt 1977): in linear time."""
+    shares = [0]
+    """Of the marks up to each place, how many at the end are those at the start."""
+    for mark in marks[1:]:
+        share = shares[-1]
+        while share and mark != marks[share]:
+            share = shares[share - 1]
+        shares.append(share + (mark == marks[share]))
+    return len(marks) - shares[-1]
 
 
 def _is_made_so(masks: Tensor, count: int) -> bool:
     """Say whether masks that start over may be meant so: key frames at equal distances, or an end like the start."""
-    _, copies = masks[:count].flatten(1).unique(dim=0, return_counts=True)
-    one_key_frame = len(copies) == 2 and copies.min().item() == 1
+    copies = Counter(_marks(masks[:count])).values()
+    one_key_frame = len(copies) == 2 and min(copies) == 1
     again = len(masks) - count
     return one_key_frame or again == 1 or (again < count and len(copies) < count)

@@ -15,7 +15,7 @@ import comfy.model_management
 import torch
 from comfy.model_sampling import EPS
 from comfy.samplers import CFGGuider, KSamplerX0Inpaint
-from torch import Size, Tensor
+from torch import Size, Tensor, nn
 from tqdm.auto import tqdm
 
 from ..samplers.noise_order import noise_source
@@ -24,7 +24,7 @@ from .advice import ADVICE, Placed
 from .inpainting import check_pictures, with_pictures
 from .motion import networks_on
 from .parts import PartHandler, PartSampler
-from .sampling import is_phased
+from .sampling import FreshNoise, is_phased
 
 LONG_VIDEO = "Use Long Video with another sampler"
 CACHES = ("EasyCacheHolder", "LazyCacheHolder")
@@ -41,7 +41,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class RollingSampler(PartSampler):
+class RollingSampler(FreshNoise, PartSampler):
     """The SAMPLER of the node."""
 
     settings: Rolling
@@ -60,6 +60,10 @@ class RollingSampler(PartSampler):
     def video(self, latents: Size) -> Size:
         """Return the shape of the video, f 4 h w."""
         return latents if self.recording is None else Size((self.recording.num_frames, *latents[1:]))
+
+    def fresh_noise(self, model_sampling: nn.Module) -> float:
+        """Return the share of fresh noise between two levels, 0 to 1."""
+        return 0.0 if self.auto and is_phased(model_sampling) else self.settings.gamma
 
     def check(self, guider: CFGGuider, sigmas: Tensor) -> None:
         """Check that MODEL and noise levels suit the SAMPLER.
@@ -84,9 +88,9 @@ class RollingSampler(PartSampler):
         if not networks_on(model_wrap.model_patcher):
             raise ValueError("this MODEL has no motion module, so its frames have nothing to do with one another. Put "
                              "Text to Video, Image to Video or Apply Motion Module before the sampler")
-        total, settings = self.video(noise.shape)[0], self.settings
-        if self.auto and is_phased(model_wrap.model_patcher.get_model_object("model_sampling")):
-            settings = replace(settings, gamma=0.0)
+        total = self.video(noise.shape)[0]
+        settings = replace(self.settings, gamma=self.fresh_noise(
+            model_wrap.model_patcher.get_model_object("model_sampling")))
         if self.recording is not None:
             check_pictures(model_wrap.conds, total)
         run = _Run(self, model_wrap, sigmas, extra_args, noise, latent_image, denoise_mask)

@@ -130,14 +130,34 @@ def scheduled_sigmas(model: ModelPatcher, steps: int, denoise: float = 1.0) -> t
     return torch.cat([picked, picked.new_zeros(1)]), timesteps
 
 
-def lcm_sampler(gamma: float, curve: Curve | None = None, auto: bool = False) -> comfy.samplers.KSAMPLER:
+class FreshNoise:
+    """A SAMPLER of this pack, which adds a share of fresh noise between two steps."""
+
+    def fresh_noise(self, model_sampling: nn.Module) -> float:
+        """Return that share, 0 to 1, on a MODEL that samples so."""
+        raise NotImplementedError
+
+
+class LcmSampler(FreshNoise, comfy.samplers.KSAMPLER):
+    """The multistep consistency sampler as the host runs it."""
+
+    def __init__(self, gamma: float, curve: Curve | None, auto: bool) -> None:
+        super().__init__(_sample_as_trained if auto else _sample, {"gamma": gamma, "curve": curve})
+        self.auto = auto
+
+    def fresh_noise(self, model_sampling: nn.Module) -> float:
+        """Return the share of fresh noise where it is not lowered by a curve."""
+        return 0.0 if self.auto and is_phased(model_sampling) else self.extra_options["gamma"]
+
+
+def lcm_sampler(gamma: float, curve: Curve | None = None, auto: bool = False) -> LcmSampler:
     """Return the multistep consistency sampler as a SAMPLER; at gamma 1 its results are those of the stock "lcm".
 
     Args:
         curve: Factor on gamma at each frame.
         auto: Whether a network that was distilled in phases is sampled with gamma 0, from edge to edge.
     """
-    return comfy.samplers.KSAMPLER(_sample_as_trained if auto else _sample, {"gamma": gamma, "curve": curve})
+    return LcmSampler(gamma, curve, auto)
 
 
 def is_phased(model_sampling: nn.Module) -> bool:

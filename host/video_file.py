@@ -23,14 +23,18 @@ class Codecs:
     audio: str
     sample_rate: int | None
     """The only one that the audio codec takes; None: any."""
+    crf: range
+    """The qualities that the video codec takes."""
+    recommended_crf: int
     container_options: dict[str, str]
     video_options: dict[str, str]
 
 
 FORMATS = {
     # The host's own options: without the first flag a player sees no metadata that it does not know.
-    "mp4": Codecs("h264", "aac", None, {"movflags": "use_metadata_tags+faststart"}, {}),
-    "webm": Codecs("libvpx-vp9", "libopus", 48_000, {}, {"deadline": "good", "cpu-used": "4", "row-mt": "1"}),
+    "mp4": Codecs("h264", "aac", None, range(52), 19, {"movflags": "use_metadata_tags+faststart"}, {}),
+    "webm": Codecs("libvpx-vp9", "libopus", 48_000, range(64), 30, {},
+                   {"deadline": "good", "cpu-used": "4", "row-mt": "1"}),
 }
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 """Names of the channels of an AUDIO, by their number."""
@@ -55,6 +59,10 @@ class Target:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ValueError(f"format is {self.format!r}; expected one of {', '.join(FORMATS)}")
+        codecs = FORMATS[self.format]
+        if self.crf not in codecs.crf:
+            raise ValueError(f"crf is {self.crf}; expected {codecs.crf.start} to {codecs.crf.stop - 1} for "
+                             f"{self.format}, {codecs.recommended_crf} is recommended")
         if self.fps <= 0:
             raise ValueError(f"fps is {self.fps:g}; expected more than 0, such as 8")
         if self.audio is not None and self.audio["waveform"].shape[1] not in LAYOUTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ def blends_at(keys: Sequence[int], moments: Sequence[float], interpolation: str)
         raise ValueError(f"key frames are {list(keys)}; expected one or more, ascending")
     found = []
     for moment in moments:
-        first = max(0, sum(key <= moment for key in keys) - 1)
+        first = max(0, bisect_right(keys, moment) - 1)
         second = min(first + 1, len(keys) - 1)
         passed = moment - keys[first]
         moving = interpolation == "linear" and second > first and passed > 0

@@ -28,8 +28,8 @@ class ImageToVideo(io.ComfyNode):
             display_name="Image to Video",
             category="AnimateLCM",
             description="Makes a Stable Diffusion 1.5 MODEL animate an image, and makes the empty latent of the video.",
-            search_aliases=["animatelcm i2v", "animate image", "img2vid", "reference image", "ref latent",
-                            "animatediff", "gif"],
+            search_aliases=["animatelcm i2v", "i2v", "img2vid", "image2video", "animate image", "reference image",
+                            "ref latent", "animatediff", "gif"],
             inputs=[
                 io.Model.Input("model", tooltip="A Stable Diffusion 1.5 MODEL, before or after its LoRAs."),
                 MotionModuleSocket.Input(

@@ -110,7 +110,8 @@ class ApplyMotionModule(io.ComfyNode):
             display_name="Apply Motion Module",
             category="AnimateLCM",
             description="Makes a Stable Diffusion 1.5 MODEL treat its latent batch as the frames of one video.",
-            search_aliases=["use animatediff", "use evolved sampling", "animatelcm", "motion module", "video", "gif"],
+            search_aliases=["use animatediff", "use evolved sampling", "animatelcm", "motion module", "video", "gif",
+                            "txt2vid", "vid2vid", "v2v", "video to video"],
             inputs=[
                 io.Model.Input("model", tooltip="A Stable Diffusion 1.5 MODEL, before or after its LoRAs."),
                 MotionModuleSocket.Input("motion_module", tooltip="From Load Motion Module."),

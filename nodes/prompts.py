@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..host.display import show_text
 from ..keyframes.travel import INTERPOLATIONS
 from .curves import values_input
+from .video_size import MOST_FRAMES
 
 
 class PromptSchedule(io.ComfyNode):
@@ -30,9 +31,9 @@ class PromptSchedule(io.ComfyNode):
                             "contain commas; in double quotes, anything. Lines before the first key frame and after "
                             "the last belong to every prompt."),
                 io.Int.Input(
-                    "num_frames", default=16, min=1, max=4096,
-                    tooltip="Frames of the video, 1 to 4096: as many as the latent has. 16 is recommended, which the "
-                            "modules were trained with."),
+                    "num_frames", default=16, min=1, max=MOST_FRAMES,
+                    tooltip=f"Frames of the video, 1 to {MOST_FRAMES}: as many as the latent has. 16 is recommended, "
+                            "which the modules were trained with."),
                 io.Combo.Input(
                     "interpolation", options=list(INTERPOLATIONS), default="linear",
                     tooltip="Between key frames: 'linear' changes evenly from one prompt to the next and is "

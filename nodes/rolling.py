@@ -6,8 +6,7 @@ from comfy_api.latest import io
 
 from ..host.display import show_text
 from .sampling import auto_input
-
-MOST_FRAMES = 100_000
+from .video_size import MOST_FRAMES
 
 
 class RollingSampler(io.ComfyNode):
@@ -57,7 +56,8 @@ class RecordVideo(io.ComfyNode):
             category="AnimateLCM",
             description="Samples a video of any length and writes it to a file while it is sampled, in the memory of "
                         "one window.",
-            search_aliases=["save video", "stream video", "endless video", "record", "mp4", "webm"],
+            search_aliases=["save video", "stream video", "endless video", "record", "mp4", "webm",
+                            "vid2vid", "v2v", "video to video"],
             inputs=[
                 io.Guider.Input("guider", tooltip="From Basic Guider, or CFG Guider for a negative prompt."),
                 io.Sampler.Input("sampler", tooltip="From Rolling Sampler."),
@@ -81,9 +81,9 @@ class RecordVideo(io.ComfyNode):
                     "format", options=["mp4", "webm"], default="mp4",
                     tooltip="Container and codec: 'mp4' is H.264 and recommended, 'webm' is VP9, smaller and slower."),
                 io.Int.Input(
-                    "crf", default=19, min=0, max=51, advanced=True,
-                    tooltip="Quality, 0 to 51: a lower number gives a better picture and a larger file. 19 is "
-                            "recommended; for webm 30."),
+                    "crf", default=19, min=0, max=63, advanced=True,
+                    tooltip="Quality, 0 to 51 for mp4, 0 to 63 for webm: a lower number gives a better picture and a "
+                            "larger file. 19 is recommended; for webm 30."),
                 io.String.Input(
                     "filename_prefix", default="video/AnimateLCM",
                     tooltip="Beginning of the file's name below ComfyUI's output folder, as in Save Video."),

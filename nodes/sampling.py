@@ -26,7 +26,8 @@ class Scheduler(io.ComfyNode):
             display_name="AnimateLCM Scheduler",
             category="AnimateLCM",
             description="Gives the noise levels of exactly the timesteps that a distilled motion module knows.",
-            search_aliases=["lcm scheduler", "sigmas", "timesteps", "few steps", "animatelcm steps"],
+            search_aliases=["lcm scheduler", "sigmas", "timesteps", "few steps", "animatelcm steps", "vid2vid", "v2v",
+                            "video to video"],
             inputs=[
                 io.Model.Input("model", tooltip="From Text to Video, Image to Video or Apply Motion Module, for the "
                                                 "timesteps that the module knows. Without a distilled motion module "

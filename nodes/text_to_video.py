@@ -16,8 +16,8 @@ class TextToVideo(io.ComfyNode):
             display_name="Text to Video",
             category="AnimateLCM",
             description="Makes a Stable Diffusion 1.5 MODEL sample a video, and makes the empty latent of the video.",
-            search_aliases=["t2v", "txt2vid", "text2video", "animatediff", "animatelcm", "evolved", "gif", "animation",
-                            "empty latent video"],
+            search_aliases=["t2v", "txt2vid", "text2video", "txt2video", "animatediff", "animatelcm", "evolved",
+                            "gif", "animation", "empty latent video"],
             inputs=[
                 io.Model.Input("model", tooltip="A Stable Diffusion 1.5 MODEL, before or after its LoRAs."),
                 MotionModuleSocket.Input("motion_module", tooltip="From Load Motion Module."),

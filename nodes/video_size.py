@@ -7,7 +7,8 @@ from comfy_api.latest import io
 from ..host.sizes import LATENT_CELL
 
 FEWEST_PIXELS, MOST_PIXELS = 64, 4096
-MOST_FRAMES = 1024
+MOST_FRAMES = 100_000
+"""More than memory takes as a rule, but not where a video is recorded."""
 
 
 def size_inputs() -> list[io.Int.Input]:

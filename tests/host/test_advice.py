@@ -11,10 +11,14 @@ import pytest
 import torch
 from animatelcm.host import advice
 from animatelcm.host.advice import Facts, Recipe, about_frames, about_masks, about_sampling, recipe_of
+from animatelcm.host.rolling import RollingSampler
+from animatelcm.host.sampling import lcm_sampler, scheduled_sigmas
+from animatelcm.keyframes.curve import parse_curve
 from animatelcm.motion.trained import Trained
 from animatelcm.nodes.controls import MotionControl
 from animatelcm.nodes.image_to_video import ImageToVideo
 from animatelcm.nodes.motion import ApplyMotionModule
+from animatelcm.samplers.rolling import Rolling
 from animatelcm.tests.support import conditioning, loaded_image_to_video, noise_for, run, with_windows
 from comfy_extras.nodes_custom_sampler import DualCFGGuider, Noise_RandomNoise
 
@@ -34,7 +38,8 @@ FAMILIES = {
 def shown(monkeypatch):
     """What a running host shows on each node: the last text counts."""
     texts = {}
-    server = SimpleNamespace(send_progress_text=lambda text, node_id: texts.update({node_id: text}))
+    server = SimpleNamespace(
+        client_id="page", send_progress_text=lambda text, node_id, page: texts.update({node_id: text}))
     monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=server)))
     return texts
 
@@ -169,6 +174,31 @@ def test_settings_that_a_file_was_not_made_for_are_said(motion, family, changes,
     lines = about_sampling(recipe(motion, family), replace(FITTING, **changes))
     assert len(lines) == len(said)
     assert all(words in line for words, line in zip(said, lines, strict=True))
+
+
+@pytest.mark.parametrize(("family", "sampler", "phases", "said"), [
+    *(("AnimateLCM", sampler, 1, False) for sampler in (
+        lcm_sampler(1.0), lcm_sampler(0.0), lcm_sampler(0.5, auto=True), RollingSampler(Rolling(8)))),
+    ("Lightning", lcm_sampler(1.0), 1, True),
+    ("Lightning", lcm_sampler(0.3, parse_curve("0: 1, 3: 0", 0, 1)), 1, True),
+    ("Lightning", lcm_sampler(1.0, auto=True), 1, True),
+    ("Lightning", RollingSampler(Rolling(8)), 1, True),
+    ("Lightning", lcm_sampler(0.0), 1, False),
+    ("Lightning", RollingSampler(Rolling(8, gamma=0.0)), 1, False),
+    ("phased", lcm_sampler(1.0), 4, True),
+    ("phased", RollingSampler(Rolling(8)), 4, True),
+    ("phased", lcm_sampler(1.0, auto=True), 4, False),
+    ("phased", RollingSampler(Rolling(8), auto=True), 4, False),
+])
+def test_our_own_samplers_are_right_where_they_add_the_noise_that_the_file_was_made_for(
+        model, motion, shown, family, sampler, phases, said):
+    made = replace(motion, sampling=FAMILIES[family], trained=replace(motion.trained, phases=phases))
+    applied = apply(model, made)
+    noise, (sigmas, _) = noise_for(16), scheduled_sigmas(applied, 4)
+    comfy.sample.sample_custom(applied, noise, 1.0, sampler, sigmas, conditioning(1), conditioning(2), noise,
+                               disable_pbar=True, seed=0)
+    assert ("made for euler, which adds no fresh noise. Set stochasticity to 0" in shown[NODE]) == said
+    assert ("the sampler is" in shown[NODE]) == ("stochasticity" in shown[NODE]) == said
 
 
 @pytest.mark.parametrize(("family", "facts"), [

@@ -57,6 +57,20 @@ def test_in_windows_a_frame_has_its_own_number(model, motion):
         [0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]]
 
 
+@pytest.mark.parametrize("given", [{"values": [0.1 * frame for frame in range(30)]}, {"text": "0: 0, 29: 1"},
+                                   {"values": RAMP}], ids=["list", "key frames", "drawn"])
+def test_the_numbers_of_a_long_video_are_made_once_in_a_run(model, motion, given, monkeypatch):
+    """Not in each of its windows."""
+    moved, made = controlled(motion, **given), []
+    kind = type(moved.controls[-1].curve)
+    original = kind.over
+    monkeypatch.setattr(kind, "over", lambda self, frames: made.append(frames) or original(self, frames))
+    windowed = with_windows(apply(model, moved))
+    for runs in (1, 2):
+        run(windowed, num_frames=30, steps=2)
+        assert made == [30] * runs
+
+
 @pytest.mark.parametrize(("values", "message"), [
     (0.5, "strength_values was given the one number 0.5.*Frame Values in between"),
     ([0.5, "much"], "a list with a str in it; expected a list of numbers"),

@@ -75,6 +75,15 @@ def test_masks_and_pictures_of_the_conditioning(inpainting, count, new):
     check(seen, small, inpainting.model.process_latent_in(pictures))
 
 
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_mask_without_an_axis_for_frames_or_colours(inpainting, axes):
+    """Its rows are not frames."""
+    mask = torch.rand(*(1, 64, 64)[-axes:]).round()
+    seen = given(inpainting, {"samples": torch.zeros(1, 4, 8, 8)}, concat_mask=mask, concat_latent_image=noise_for(1))
+    small = torch.nn.functional.interpolate(mask.view(1, 1, 64, 64), (8, 8), mode="bilinear").round()
+    check(seen, small, inpainting.model.process_latent_in(noise_for(1)))
+
+
 def test_without_masks_all_is_to_be_painted(inpainting):
     seen = given(inpainting, {"samples": torch.zeros(1, 4, 8, 8)})
     blank = inpainting.model.blank_inpaint_image_like(torch.ones(1, 4, 8, 8))

@@ -16,6 +16,7 @@ from animatelcm.tests.support import (
     with_windows,
 )
 from comfy.sampler_helpers import prepare_mask
+from torch.overrides import TorchFunctionMode
 
 from nodes import ConditioningSetMask
 
@@ -71,6 +72,33 @@ def test_no_masks_and_one_frame_do_not_start_over():
     assert starts_over_after(None) is None
     assert starts_over_after(torch.ones(1, 4, 8, 8)) is None
     check_noise_masks(None, 4)
+
+
+@pytest.mark.parametrize("period", [2, 3, 7, 100, None])
+def test_where_masks_start_over(period):
+    masks = whole(range(200))[:, None, :2, :2]
+    repeated = masks if period is None else masks[[frame % period for frame in range(200)]]
+    assert starts_over_after(repeated) == period
+    assert starts_over_after(repeated.half()) == period
+
+
+class Read(TorchFunctionMode):
+    """Counts the numbers that operations are given."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.count += sum(each.numel() for each in args if isinstance(each, torch.Tensor) and func is torch.equal)
+        return func(*args, **kwargs or {})
+
+
+def test_many_masks_are_not_all_compared_with_all():
+    masks = moving(300)[:, None]
+    with Read() as read:
+        assert starts_over_after(masks) is None
+    assert read.count <= 4 * masks.numel()
 
 
 def masked(count):

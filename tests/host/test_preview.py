@@ -39,7 +39,7 @@ def page(settings, monkeypatch):
     """What the server is given for a page that waits for the run."""
     sent = []
     monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(
-        instance=SimpleNamespace(client_id="page", send_progress_text=lambda text, node_id: None))))
+        instance=SimpleNamespace(client_id="page", send_progress_text=lambda *args: None))))
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK",
                         lambda value, total, picture, **node: picture and sent.append((value, total, picture)))
     monkeypatch.setattr(preview, "SHORTEST_PAUSE", 0.0)

@@ -15,7 +15,8 @@ from animatelcm.host.motion import apply_motion
 from animatelcm.host.recording import Request, record
 from animatelcm.host.rolling import RollingSampler
 from animatelcm.host.sampling import lcm_sampler, scheduled_sigmas
-from animatelcm.host.video_file import FORMATS, Target
+from animatelcm.host.video_file import FORMATS, Target, VideoFile
+from animatelcm.nodes.rolling import RecordVideo
 from animatelcm.samplers.rolling import Rolling
 from animatelcm.samplers.schedules import SCHEDULES
 from animatelcm.tests.host import probe
@@ -205,9 +206,27 @@ def test_masks_without_a_video_are_refused(moving):
         recorded(moving, latent={"samples": torch.zeros(1, 4, 8, 8), "noise_mask": torch.ones(1, 64, 64)})
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_all_qualities_of_a_codec_are_on_the_node(moving, format, output_folder):
+    [crf] = [given for given in RecordVideo.define_schema().inputs if given.id == "crf"]
+    most = FORMATS[format].crf.stop - 1
+    assert most <= crf.max
+    written = {}
+    for quality in (0, most):
+        file = VideoFile(Target("quality", format, 8.0, quality), SIDE, SIDE)
+        file.write(torch.rand(4, SIDE, SIDE, 3, generator=torch.Generator().manual_seed(0)))
+        file.close()
+        written[quality] = file.path.stat().st_size
+        assert len(brightness(file.path)) == 4
+    assert written[most] < written[0] / 2
+
+
 @pytest.mark.parametrize(("wrong", "message"), [
     ({"format": "gif"}, "format is 'gif'; expected one of mp4, webm"),
     ({"fps": 0.0}, "fps is 0; expected more than 0"),
+    ({"crf": 52}, "crf is 52; expected 0 to 51 for mp4, 19 is recommended"),
+    ({"crf": 64, "format": "webm"}, "crf is 64; expected 0 to 63 for webm, 30 is recommended"),
+    ({"crf": -1}, "crf is -1; expected 0 to 51"),
     ({"audio": {"waveform": torch.zeros(1, 3, 9), "sample_rate": 9}}, "3 channels; expected 1, 2, 6"),
 ])
 def test_what_no_file_can_hold_is_refused(wrong, message):

@@ -57,3 +57,29 @@ def test_repeated_prompts_act_as_they_do_alone():
     for alone, longer in zip(prompts, joined, strict=True):
         torch.testing.assert_close(scaled_dot_product_attention(query, longer[None], longer[None]),
                                    scaled_dot_product_attention(query, alone, alone))
+
+
+class Counted(int):
+    """A number that counts how often it is compared."""
+
+    compared = 0
+
+    def _compare(self, other, operation):
+        Counted.compared += 1
+        return operation(int(self), other)
+
+    def __lt__(self, other):
+        return self._compare(other, int.__lt__)
+
+    def __le__(self, other):
+        return self._compare(other, int.__le__)
+
+    def __gt__(self, other):
+        return self._compare(other, int.__gt__)
+
+
+def test_many_key_frames_are_not_all_looked_at_for_each_frame():
+    keys = [Counted(3 * number) for number in range(300)]
+    Counted.compared = 0
+    assert blends(keys, 900, "hold") == blends(list(map(int, keys)), 900, "hold")
+    assert Counted.compared < 20 * 900
