@@ -14,6 +14,9 @@ import folder_paths
 from comfy.cli_args import args
 from torch import Tensor
 
+COMMON_RATE = 48_000
+"""Samples a second that every audio codec for videos knows."""
+
 
 @dataclass(frozen=True)
 class Codecs:
@@ -22,18 +25,24 @@ class Codecs:
     video: str
     audio: str
     sample_rate: int | None
-    """The only one that the audio codec takes; None: any."""
+    """The only one that is written; None: each that the audio codec knows."""
     crf: range
     """The qualities that the video codec takes."""
     recommended_crf: int
     container_options: dict[str, str]
     video_options: dict[str, str]
 
+    def rate_for(self, sample_rate: int) -> int:
+        """Return the sample rate that sound of another is written with: its own where the audio codec knows that."""
+        if self.sample_rate is not None:
+            return self.sample_rate
+        return sample_rate if sample_rate in (av.Codec(self.audio, "w").audio_rates or ()) else COMMON_RATE
+
 
 FORMATS = {
     # The host's own options: without the first flag a player sees no metadata that it does not know.
     "mp4": Codecs("h264", "aac", None, range(52), 19, {"movflags": "use_metadata_tags+faststart"}, {}),
-    "webm": Codecs("libvpx-vp9", "libopus", 48_000, range(64), 30, {},
+    "webm": Codecs("libvpx-vp9", "libopus", COMMON_RATE, range(64), 30, {},
                    {"deadline": "good", "cpu-used": "4", "row-mt": "1"}),
 }
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
@@ -63,7 +72,8 @@ class Target:
         if self.crf not in codecs.crf:
             raise ValueError(f"crf is {self.crf}; expected {codecs.crf.start} to {codecs.crf.stop - 1} for "
                              f"{self.format}, {codecs.recommended_crf} is recommended")
-        if self.fps <= 0:
+        # Also false for what is not a number.
+        if not 0 < self.fps < math.inf:
             raise ValueError(f"fps is {self.fps:g}; expected more than 0, such as 8")
         if self.audio is not None and self.audio["waveform"].shape[1] not in LAYOUTS:
             raise ValueError(f"the audio has {self.audio['waveform'].shape[1]} channels; expected "
@@ -119,8 +129,7 @@ class _Sound:
     def __init__(self, container: Any, audio: dict, codecs: Codecs) -> None:
         self._waveform, self._rate, self._next = audio["waveform"][0], int(audio["sample_rate"]), 0
         self._layout = LAYOUTS[len(self._waveform)]
-        self._stream = container.add_stream(
-            codecs.audio, rate=codecs.sample_rate or self._rate, layout=self._layout)
+        self._stream = container.add_stream(codecs.audio, rate=codecs.rate_for(self._rate), layout=self._layout)
 
     def until(self, seconds: Fraction) -> list:
         """Return the packets of the sound up to a time."""

@@ -125,6 +125,21 @@ def test_sound_is_cut_to_the_video(moving, format, seconds, heard):
     assert len(brightness(saved.path)) == FRAMES
 
 
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("rate", [11_000, 44_100, 192_000])
+def test_sound_of_any_sample_rate_is_heard(moving, format, rate):
+    """Also one that the codec has no name for, as of a recording studio's files."""
+    tone = torch.sin(torch.arange(2 * rate) / rate * 440 * 6.283).expand(1, 2, -1)
+    saved = recorded(moving, format=format, audio={"waveform": tone, "sample_rate": rate})
+    with av.open(str(saved.path)) as container:
+        frames = list(container.decode(audio=0))
+    heard = torch.cat([torch.from_numpy(frame.to_ndarray()) for frame in frames], dim=1)[0]
+    assert len(heard) / frames[0].sample_rate == pytest.approx(FRAMES / 8, abs=0.1)
+    loudest = torch.fft.rfft(heard[:frames[0].sample_rate]).abs().argmax().item()
+    assert loudest == pytest.approx(440, abs=2)
+    assert format == "webm" or frames[0].sample_rate == (44_100 if rate == 44_100 else 48_000)
+
+
 @pytest.mark.parametrize("error", [InterruptProcessingException(), RuntimeError("a failure")])
 @pytest.mark.parametrize("format", FORMATS)
 def test_what_was_finished_before_an_interrupt_is_playable(moving, format, error, output_folder):
@@ -223,7 +238,7 @@ def test_all_qualities_of_a_codec_are_on_the_node(moving, format, output_folder)
 
 @pytest.mark.parametrize(("wrong", "message"), [
     ({"format": "gif"}, "format is 'gif'; expected one of mp4, webm"),
-    ({"fps": 0.0}, "fps is 0; expected more than 0"),
+    *(({"fps": fps}, f"fps is {fps:g}; expected more than 0") for fps in (0.0, float("nan"), float("inf"))),
     ({"crf": 52}, "crf is 52; expected 0 to 51 for mp4, 19 is recommended"),
     ({"crf": 64, "format": "webm"}, "crf is 64; expected 0 to 63 for webm, 30 is recommended"),
     ({"crf": -1}, "crf is -1; expected 0 to 51"),
