@@ -54,7 +54,7 @@ def scaled(values: Any, low: float, high: float) -> Listed | Drawn:
     Raises:
         ValueError: It is no curve, or a number is not finite.
     """
-    if isinstance(values, list) and len(values) == 1 and not _is_number(values[0]):
+    if isinstance(values, list) and len(values) == 1 and not _is_number(_plain(values[0])):
         [values] = values
     curve = curve_of(values, "values")
     # Exact where nothing is to be changed.
@@ -75,6 +75,8 @@ def _read(values: Any, name: str) -> Listed | Drawn:
         return Drawn(values.interp, name)
     # Tensors and arrays, which other packs also call FLOAT.
     numbers = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(numbers, Sequence) and not isinstance(numbers, str):
+        numbers = [_plain(number) for number in numbers]
     if _is_number(numbers):
         raise ValueError(f"{name} was given the one number {numbers:g}; expected a list with one for each frame, or a "
                          "curve. Where a node puts out one number after another, connect Frame Values in between; for "
@@ -85,6 +87,11 @@ def _read(values: Any, name: str) -> Listed | Drawn:
     if not numbers:
         raise ValueError(f"{name} was given an empty list; expected one number for each frame")
     return Listed(tuple(map(float, numbers)), name)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of an array or tensor as Python has it; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def _is_number(value: Any) -> bool:

@@ -20,6 +20,7 @@ from comfy_extras.nodes_custom_sampler import Guider_Basic
 ENVELOPE = [0.0, 1.0, 0.25, 0.5]
 RAMP = LinearCurve([(0.0, 0.0), (1.0, 1.5)])
 FORMS = {"list": ENVELOPE, "tuple": tuple(ENVELOPE), "array": np.array(ENVELOPE), "tensor": torch.tensor(ENVELOPE),
+         "numbers of arrays": list(np.array(ENVELOPE, np.float32)), "numbers of tensors": list(torch.tensor(ENVELOPE)),
          "Frame Values": scaled([ENVELOPE], 0.0, 1.0)}
 
 
@@ -29,6 +30,10 @@ def controlled(motion, values=None, text=""):
 
 def apply(model, motion):
     return apply_motion(model, motion, 1.0, SCHEDULES[SCHEDULE])
+
+
+def test_one_frame_may_be_a_number_of_an_array():
+    assert scaled([np.float32(0.5)], 0.0, 2.0).over(1).tolist() == [1.0]
 
 
 @pytest.mark.parametrize("form", FORMS)
