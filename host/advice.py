@@ -9,6 +9,7 @@ import logging
 import re
 from dataclasses import dataclass
 
+import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from comfy.samplers import KSAMPLER_NAMES, CFGGuider
@@ -150,8 +151,7 @@ def _facts(guider: CFGGuider, num_frames: int, sampler: object, sigmas: Tensor) 
     return Facts(
         frames=handler.context_length if windows else num_frames, windows=windows, steps=len(sigmas) - 1,
         share=max(first - last, 1.0) / 999,
-        # The guider for two conditionings has a number for each.
-        cfg=max(getattr(guider, name, 1.0) for name in ("cfg", "cfg1", "cfg2")),
+        cfg=_highest_cfg(guider),
         sampler=_name_of(sampler, fresh_noise), patched=bool(model.patches), rolling=rolling, fresh_noise=fresh_noise)
 
 
@@ -160,6 +160,13 @@ def _name_of(sampler: object, fresh_noise: float | None) -> str | None:
         return "lcm" if fresh_noise else "euler"
     name = getattr(getattr(sampler, "sampler_function", None), "__name__", "").removeprefix("sample_")
     return name if name in KSAMPLER_NAMES else None
+
+
+def _highest_cfg(guider: CFGGuider) -> float:
+    """Return the highest cfg of a run: a guider for two conditionings has one for each, other packs' one for each step.
+    """
+    found = (getattr(guider, name, None) for name in ("cfg", "cfg1", "cfg2"))
+    return max([1.0, *(float(torch.as_tensor(cfg).max()) for cfg in found if cfg is not None)])
 
 
 def about_frames(trained: int, facts: Facts) -> list[str]:

@@ -134,6 +134,23 @@ def test_the_guider_for_two_conditionings_is_asked_for_both_numbers(model, motio
     assert "cfg is 5," in shown[NODE]
 
 
+@pytest.mark.parametrize(("cfg", "said"), [([1.0, 6.0], "cfg is 6,"), ([1.0, 1.0], None), (None, None),
+                                           (torch.tensor([1.0, 4.0]), "cfg is 4,")])
+def test_a_guider_of_another_pack_may_have_a_number_for_each_step(model, motion, shown, cfg, said):
+    class OfSteps(comfy.samplers.CFGGuider):
+        def predict_noise(self, x, timestep, model_options=None, seed=None):
+            return comfy.samplers.sampling_function(self.inner_model, x, timestep, self.conds["negative"],
+                                                    self.conds["positive"], 1.0, model_options, seed=seed)
+
+    guider, noise = OfSteps(apply(model, motion)), noise_for(16)
+    with torch.inference_mode():
+        guider.set_conds(conditioning(1), conditioning(2))
+        guider.set_cfg(cfg)
+        guider.sample(noise, torch.zeros_like(noise), comfy.samplers.sampler_object("lcm"),
+                      torch.tensor([1.0, 0.0]), disable_pbar=True)
+    assert said in shown[NODE] if said else "cfg is" not in shown[NODE]
+
+
 def test_in_windows_their_frames_count(model, motion, shown):
     run(with_windows(apply(model, motion)), num_frames=20, steps=1, sampler="lcm")
     assert "the context windows have 4 frames" in shown[NODE] and "context_length to 16" in shown[NODE]
