@@ -10,7 +10,7 @@ import pytest
 from animatelcm.client.batches.board import Board, Turn
 from animatelcm.client.batches.display import Display
 from animatelcm.client.batches.jobs import Job
-from animatelcm.client.batches.manifest import DONE, QUEUED, SAVING, Manifest
+from animatelcm.client.batches.manifest import DONE, FAILED, QUEUED, SAVING, Manifest
 from animatelcm.client.batches.results import save
 from animatelcm.client.batches.work import Limits, Worker, run_all
 from animatelcm.client.http import RunError
@@ -101,6 +101,30 @@ def test_a_row_waits_for_its_own_server_while_that_answers() -> None:
     board.add([Turn(job(), home="one", prompt_id="p"), Turn(job("k2"))])
     assert board.take("two") == Turn(job("k2"))
     assert board.take("one") == Turn(job(), home="one", prompt_id="p")
+
+
+def test_what_is_under_way_on_a_server_is_looked_up_first() -> None:
+    board = Board(keep_going=True)
+    board.add([Turn(job("k2")), Turn(job(), home="one", prompt_id="p")])
+    assert board.take("one") == Turn(job(), home="one", prompt_id="p")
+
+
+@pytest.mark.parametrize("tries", [1, 3])
+def test_a_row_is_tried_so_often_and_no_more(tmp_path: Path, tries: int) -> None:
+    class Broken(NoPlace):
+        runs = 0
+
+        def run(self, *details: Any) -> list[tuple[str, bytes]]:
+            self.runs += 1
+            assert self.runs <= tries
+            raise RunError("out of luck")
+
+    board, place, manifest = Board(keep_going=True), Broken(), Manifest(tmp_path / "batch.jsonl")
+    board.add([Turn(job())])
+    limits = Limits(tries=tries, waits=(0.0,))
+    run_all([Worker(place, board, manifest, tmp_path, limits, Display(1, 0, several=False))], board)
+    assert (place.runs, manifest.state(job())) == (tries, FAILED)
+    assert [error for _, error in board.failed] == ["out of luck"]
 
 
 def test_the_time_left_is_that_of_the_rows_so_far(capsys: pytest.CaptureFixture[str],
