@@ -35,6 +35,25 @@ def test_a_line_that_a_killed_process_left_unfinished_is_passed_over(tmp_path: P
     assert last.last["k1"]["prompt_id"] == "p"
 
 
+def test_where_a_row_runs_is_known_while_its_files_are_saved(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path / "batch.jsonl")
+    manifest.write(job(), QUEUED, prompt_id="p", server="s")
+    manifest.write(job(), SAVING, files=[])
+    for found in (manifest, Manifest(tmp_path / "batch.jsonl")):
+        assert {"state": SAVING, "prompt_id": "p", "server": "s", "files": []}.items() <= found.last["k1"].items()
+
+
+def test_every_line_is_on_the_disk_before_anything_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[bytes] = []
+    path = tmp_path / "batch.jsonl"
+    monkeypatch.setattr("animatelcm.client.batches.manifest.os.fsync", lambda file: flushed.append(path.read_bytes()))
+    manifest = Manifest(path)
+    for state in (QUEUED, DONE):
+        manifest.write(job(), state)
+        assert flushed[-1] == path.read_bytes()
+    assert len(flushed) == 2
+
+
 def test_half_a_character_in_a_label_is_written_and_read(tmp_path: Path) -> None:
     """As JSON may hold it."""
     broken = Job("k1", 1, "a \ud800 cat", "0001", 5, {}, None, {})
@@ -125,6 +144,25 @@ def test_a_row_is_tried_so_often_and_no_more(tmp_path: Path, tries: int) -> None
     run_all([Worker(place, board, manifest, tmp_path, limits, Display(1, 0, several=False))], board)
     assert (place.runs, manifest.state(job())) == (tries, FAILED)
     assert [error for _, error in board.failed] == ["out of luck"]
+
+
+def test_a_run_that_was_under_way_and_failed_is_queued_anew(tmp_path: Path) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    class FailedBefore(NoPlace):
+        def run(self, job: Job, prompt_id: str, known: bool, show: Any) -> list[tuple[str, bytes]]:
+            asked.append((prompt_id, known))
+            if known:
+                raise RunError("out of luck")
+            return [("a.mp4", b"film")]
+
+    board = Board(keep_going=True)
+    board.add([Turn(job(), home=NoPlace.name, prompt_id="p")])
+    manifest = Manifest(tmp_path / "batch.jsonl")
+    run_all([Worker(FailedBefore(), board, manifest, tmp_path, Limits(waits=(0.0,)), Display(1, 0, False))], board)
+    assert [known for _, known in asked] == [True, False]
+    assert asked[0][0] == "p" != asked[1][0]
+    assert manifest.state(job()) == DONE
 
 
 def test_the_time_left_is_that_of_the_rows_so_far(capsys: pytest.CaptureFixture[str],
