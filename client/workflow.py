@@ -135,11 +135,20 @@ def set_value(prompt: dict[str, Any], assignment: str) -> None:
     place, equals, text = assignment.partition("=")
     if not (equals and "." in place):
         raise WorkflowError(f"expected NODE.INPUT=VALUE, such as KSampler.steps=8, got {assignment!r}")
+    set_input(prompt, place, value_of(text))
+
+
+def value_of(text: Any) -> Any:
+    """Return what a text in a table or on the command line means: JSON where it is JSON, else the text."""
     try:
-        value = json.loads(text)
+        return json.loads(text, parse_constant=_no_number) if isinstance(text, str) else text
     except (ValueError, RecursionError):
-        value = text
-    set_input(prompt, place, value)
+        return text
+
+
+def _no_number(name: str) -> None:
+    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
+    raise ValueError(name)
 
 
 def set_input(prompt: dict[str, Any], place: str, value: Any) -> None:

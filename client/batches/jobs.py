@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from typing import Any
 from ..problems import WorkflowError
 from ..texts import set_text
 from ..widgets import SEEDS
-from ..workflow import is_graph, load, set_input, set_seed, set_value, to_prompt, with_values
+from ..workflow import is_graph, load, set_input, set_seed, set_value, to_prompt, value_of, with_values
 from .checks import changed, objections
-from .rows import NAME, PROMPT, SEED, WORKFLOW, Row, value_of
+from .rows import NAME, PROMPT, SEED, WORKFLOW, Row
 
 LONGEST_NAME = 60
 LONGEST_BYTES = 160
@@ -151,6 +152,6 @@ def _seed_of(prompt: dict[str, Any]) -> int | None:
 def _name(number: int, row: Row, seed: Any) -> str:
     """Return the name of a row's files, such as `0007-a-penguin-running-left-seed-42`."""
     text = str(row.values.get(NAME) or row.values.get(PROMPT) or "")
-    words = re.sub(r"[\W_]+", "-", text.lower()).strip("-")[:LONGEST_NAME]
+    words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", text).lower()).strip("-")[:LONGEST_NAME]
     words = words.encode()[:LONGEST_BYTES].decode(errors="ignore").strip("-")
     return "-".join(part for part in (f"{number:04}", words, None if seed is None else f"seed-{seed}") if part)

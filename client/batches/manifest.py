@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,12 @@ class Manifest:
         self._lock = threading.Lock()
         self._whole = True
         if path.exists():
-            self._read(path.read_bytes())
+            with path.open("rb") as lines:
+                self._read(lines)
 
-    def _read(self, content: bytes) -> None:
-        lines = content.split(b"\n")
-        self._whole = not lines[-1]
+    def _read(self, lines: Iterable[bytes]) -> None:
         for number, line in enumerate(lines, 1):
+            self._whole = line.endswith(b"\n")
             try:
                 entry = json.loads(line) if line.strip() else None
             except ValueError:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..problems import WorkflowError
+from ..workflow import value_of
 
 PROMPT, SEED, WORKFLOW, NAME = "prompt", "seed", "workflow", "name"
 """The columns with a meaning of their own; all others are NODE.INPUT."""
 TABLES = (".csv", ".jsonl")
+SPREADSHEET = {"TRUE": True, "FALSE": False}
+"""How spreadsheets write what JSON has in small letters."""
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,6 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in _lines(path) if line.strip()]
 
 
-def value_of(text: Any) -> Any:
-    """Return what a text in a table or on the command line means: JSON where it is JSON, else the text."""
-    try:
-        return json.loads(text, parse_constant=_no_number) if isinstance(text, str) else text
-    except (ValueError, RecursionError):
-        return text
-
-
-def _no_number(name: str) -> None:
-    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
-    raise ValueError(name)
-
-
 def _lines(path: Path) -> list[str]:
     """Return the lines of a file. What else Unicode has for an end of a line is a part of a text."""
     return _text(path).split("\n")
@@ -98,19 +87,27 @@ def _from_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     delimiter = max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
-        columns = [column.strip() for column in next(reader, [])]
+        columns = _without_empty_end([column.strip() for column in next(reader, [])])
         if not columns or "" in columns or len(set(columns)) < len(columns):
             raise WorkflowError(f"{path.name}: expected a first line that names each column once, got {header!r:.200}")
-        for cells in reader:
+        for cells in map(_without_empty_end, reader):
             if len(cells) > len(columns):
                 raise WorkflowError(f"{path.name}, line {reader.line_num}: {len(cells)} cells under {len(columns)} "
                                     "columns; put texts that hold a comma in quotes")
             found = {column: cell for column, cell in zip(columns, cells, strict=False) if cell.strip()}
             if found:
-                yield reader.line_num, {column: cell if column in (PROMPT, NAME, WORKFLOW) else value_of(cell)
+                yield reader.line_num, {column: cell if column in (PROMPT, NAME, WORKFLOW)
+                                        else SPREADSHEET.get(cell.strip(), value_of(cell))
                                         for column, cell in found.items()}
     except csv.Error as error:
         raise WorkflowError(f"{path.name}, line {reader.line_num}: {error}") from None
+
+
+def _without_empty_end(cells: list[str]) -> list[str]:
+    """Leave out the empty cells at the end, which spreadsheets write for columns that were used once."""
+    while cells and not cells[-1].strip():
+        cells = cells[:-1]
+    return cells
 
 
 def _from_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

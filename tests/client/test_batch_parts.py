@@ -10,7 +10,7 @@ import pytest
 from animatelcm.client.batches.board import Board, Turn
 from animatelcm.client.batches.display import Display
 from animatelcm.client.batches.jobs import Job
-from animatelcm.client.batches.manifest import DONE, QUEUED, SAVING, Manifest
+from animatelcm.client.batches.manifest import DONE, FAILED, QUEUED, SAVING, Manifest
 from animatelcm.client.batches.results import save
 from animatelcm.client.batches.work import Limits, Worker, run_all
 from animatelcm.client.http import RunError
@@ -33,6 +33,25 @@ def test_a_line_that_a_killed_process_left_unfinished_is_passed_over(tmp_path: P
     last = Manifest(path)
     assert (last.state(job()), last.state(job("k2"))) == (QUEUED, DONE)
     assert last.last["k1"]["prompt_id"] == "p"
+
+
+def test_where_a_row_runs_is_known_while_its_files_are_saved(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path / "batch.jsonl")
+    manifest.write(job(), QUEUED, prompt_id="p", server="s")
+    manifest.write(job(), SAVING, files=[])
+    for found in (manifest, Manifest(tmp_path / "batch.jsonl")):
+        assert {"state": SAVING, "prompt_id": "p", "server": "s", "files": []}.items() <= found.last["k1"].items()
+
+
+def test_every_line_is_on_the_disk_before_anything_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[bytes] = []
+    path = tmp_path / "batch.jsonl"
+    monkeypatch.setattr("animatelcm.client.batches.manifest.os.fsync", lambda file: flushed.append(path.read_bytes()))
+    manifest = Manifest(path)
+    for state in (QUEUED, DONE):
+        manifest.write(job(), state)
+        assert flushed[-1] == path.read_bytes()
+    assert len(flushed) == 2
 
 
 def test_half_a_character_in_a_label_is_written_and_read(tmp_path: Path) -> None:
@@ -101,6 +120,49 @@ def test_a_row_waits_for_its_own_server_while_that_answers() -> None:
     board.add([Turn(job(), home="one", prompt_id="p"), Turn(job("k2"))])
     assert board.take("two") == Turn(job("k2"))
     assert board.take("one") == Turn(job(), home="one", prompt_id="p")
+
+
+def test_what_is_under_way_on_a_server_is_looked_up_first() -> None:
+    board = Board(keep_going=True)
+    board.add([Turn(job("k2")), Turn(job(), home="one", prompt_id="p")])
+    assert board.take("one") == Turn(job(), home="one", prompt_id="p")
+
+
+@pytest.mark.parametrize("tries", [1, 3])
+def test_a_row_is_tried_so_often_and_no_more(tmp_path: Path, tries: int) -> None:
+    class Broken(NoPlace):
+        runs = 0
+
+        def run(self, *details: Any) -> list[tuple[str, bytes]]:
+            self.runs += 1
+            assert self.runs <= tries
+            raise RunError("out of luck")
+
+    board, place, manifest = Board(keep_going=True), Broken(), Manifest(tmp_path / "batch.jsonl")
+    board.add([Turn(job())])
+    limits = Limits(tries=tries, waits=(0.0,))
+    run_all([Worker(place, board, manifest, tmp_path, limits, Display(1, 0, several=False))], board)
+    assert (place.runs, manifest.state(job())) == (tries, FAILED)
+    assert [error for _, error in board.failed] == ["out of luck"]
+
+
+def test_a_run_that_was_under_way_and_failed_is_queued_anew(tmp_path: Path) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    class FailedBefore(NoPlace):
+        def run(self, job: Job, prompt_id: str, known: bool, show: Any) -> list[tuple[str, bytes]]:
+            asked.append((prompt_id, known))
+            if known:
+                raise RunError("out of luck")
+            return [("a.mp4", b"film")]
+
+    board = Board(keep_going=True)
+    board.add([Turn(job(), home=NoPlace.name, prompt_id="p")])
+    manifest = Manifest(tmp_path / "batch.jsonl")
+    run_all([Worker(FailedBefore(), board, manifest, tmp_path, Limits(waits=(0.0,)), Display(1, 0, False))], board)
+    assert [known for _, known in asked] == [True, False]
+    assert asked[0][0] == "p" != asked[1][0]
+    assert manifest.state(job()) == DONE
 
 
 def test_the_time_left_is_that_of_the_rows_so_far(capsys: pytest.CaptureFixture[str],

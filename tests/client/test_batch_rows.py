@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from animatelcm.client.batches.checks import changed, objections
 from animatelcm.client.batches.jobs import Job, Recipe, make_jobs
-from animatelcm.client.batches.rows import Row, make_rows, read_rows
-from animatelcm.client.workflow import WorkflowError
+from animatelcm.client.batches.rows import Row, make_rows, read_lines, read_rows
+from animatelcm.client.workflow import WorkflowError, set_value
 
 NODES = {"KSampler": {"input": {"required": {
              "seed": ["INT", {"min": 0, "max": 1000}], "cfg": ["FLOAT", {"min": 0.0, "max": 100.0}],
@@ -34,6 +34,9 @@ PROMPT = {"1": {"class_type": "KSampler", "inputs": {"seed": 1, "cfg": 1.0, "sam
     ("\ufeffprompt;KSampler.cfg\r\na cat;1.5\r\n", [{"prompt": "a cat", "KSampler.cfg": 1.5}]),
     ("prompt\tname\n3\t007\n", [{"prompt": "3", "name": "007"}]),
     ("prompt,seed\n\"two\nlines\",5\n", [{"prompt": "two\nlines", "seed": 5}]),
+    # As spreadsheets write it: columns that were emptied, true in capitals.
+    ("prompt,KSampler.tile,,\r\na cat,TRUE,,\r\n,,,\r\na dog,FALSE,,\r\n", [
+        {"prompt": "a cat", "KSampler.tile": True}, {"prompt": "a dog", "KSampler.tile": False}]),
     # Only \n and \r end a line, not what Unicode has for that, too; and NaN is no JSON.
     ("prompt,1.x\na\u2028cat\x0bor\x85dog,NaN\n", [{"prompt": "a\u2028cat\x0bor\x85dog", "1.x": "NaN"}]),
 ])
@@ -41,6 +44,12 @@ def test_tables_with_commas_semicolons_and_tabs(tmp_path: Path, text: str, expec
     path = tmp_path / "rows.csv"
     path.write_bytes(text.encode())
     assert [row.values for row in read_rows(path)] == expected
+
+
+def test_lines_of_prompts(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_bytes("a\u2028cat\x0cor\x85dog\r\n\r\na bird".encode())
+    assert read_lines(path) == ["a\u2028cat\x0cor\x85dog", "a bird"]
 
 
 def test_lines_of_json(tmp_path: Path) -> None:
@@ -52,7 +61,8 @@ def test_lines_of_json(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("rows.csv", "", "has no rows|expected a first line"), ("rows.csv", "prompt\n", "has no rows"),
-    ("rows.csv", "prompt,prompt\na,b\n", "names each column once"), ("rows.csv", "prompt,\na,b\n", "each column once"),
+    ("rows.csv", "prompt,prompt\na,b\n", "names each column once"), ("rows.csv", ",prompt\na,b\n", "each column once"),
+    ("rows.csv", "prompt,\na,b\n", "line 2: 2 cells under 1 columns"),
     ("rows.csv", "prompt,seed\na,b,c\n", "line 2: 3 cells under 2 columns"),
     ("rows.csv", "promt\na\n", "the column 'promt' is none"), ("rows.csv", 'prompt\n"a\n', "line 2"),
     ("rows.jsonl", "[1]\n", r"line 1: expected a JSON object, got '\[1\]'"), ("rows.jsonl", "{", "line 1"),
@@ -87,6 +97,14 @@ def test_values_that_the_server_would_refuse(node: str, name: str, value: Any, t
             raise WorkflowError(found[0])
 
 
+def test_settings_are_read_like_cells() -> None:
+    """NaN is no JSON, and so a text, which the check finds."""
+    prompt = copy.deepcopy(PROMPT)
+    set_value(prompt, "KSampler.cfg=NaN")
+    [found] = objections(prompt, changed(prompt, PROMPT), NODES)
+    assert "is 'NaN', expected a number" in found
+
+
 def test_a_seed_in_a_node_of_its_own_has_to_fit_where_it_leads() -> None:
     original = copy.deepcopy(PROMPT) | {"9": {"class_type": "Number", "inputs": {"value": 1}}}
     original["1"]["inputs"]["seed"] = ["9", 0]
@@ -103,9 +121,10 @@ def jobs_of(folder: Path, *rows: dict[str, Any], **recipe: Any) -> list[Job]:
 
 
 def test_names_come_from_row_and_seed(tmp_path: Path) -> None:
-    rows = ({"prompt": "A cat, größer/than: life", "seed": 5}, {"name": "best"}, {})
+    # The letters of the last are written in two parts, as some systems do.
+    rows = ({"prompt": "A cat, größer/than: life", "seed": 5}, {"name": "best"}, {}, {"name": "gro\u0308ßer"})
     assert [job.name for job in jobs_of(tmp_path, *rows)] == [
-        "0001-a-cat-größer-than-life-seed-5", "0002-best-seed-1", "0003-seed-1"]
+        "0001-a-cat-größer-than-life-seed-5", "0002-best-seed-1", "0003-seed-1", "0004-größer-seed-1"]
 
 
 def test_a_long_name_fits_a_disk_in_every_writing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from animatelcm.migration.migrate import migrate
 from animatelcm.tests.migration.old_graphs import FRAMES, SIZE, Old
 from animatelcm.tests.migration.test_migrate import by_kind, one, said
+from comfy.context_windows import ContextFuseMethods
 
 
 def migrated(*options: list[Any]) -> tuple[dict[str, Any], str]:
@@ -41,3 +42,21 @@ def test_what_long_video_does_not_have_becomes_windows_of_the_host(overlap: int,
     new, _ = migrated([8, overlap, fuse, False, 0])
     assert one(new, kind)["context_overlap"] == overlap
     assert len(by_kind(new, "AnimateLCM_LongVideo")) + len(by_kind(new, "ContextWindowsManual")) == 1
+
+
+@pytest.mark.parametrize("fuse", ContextFuseMethods.LIST)
+@pytest.mark.parametrize(("kind", "schedule"), [("ADE_StandardUniformContextOptions", "standard_uniform"),
+                                                ("ADE_LoopedUniformContextOptions", "looped_uniform")])
+def test_uniform_windows_keep_their_stride_and_every_way_of_the_host_to_fuse(kind: str, schedule: str, fuse: str
+                                                                              ) -> None:
+    old = Old()
+    loader, model, text = old.start()
+    loop = [True] if schedule == "looped_uniform" else []
+    options = old.node(kind, values=[8, 3, 2, *loop, fuse, False, 0, 1])
+    motion = old.node("ADE_UseEvolvedSampling", {"model": (model, 0), "context_options": (options, 0)}, ["autoselect"])
+    old.end(loader, motion, text, old.node("EmptyLatentImage", values=[SIZE, SIZE, FRAMES]))
+    new, report = migrate(old.saved())
+    windows = one(new, "ContextWindowsManual")
+    assert [windows[name] for name in ("context_length", "context_stride", "context_overlap", "context_schedule",
+                                       "closed_loop", "fuse_method")] == [8, 3, 2, schedule, bool(loop), fuse]
+    assert "fuse_method" not in said(report.differs)

@@ -101,10 +101,11 @@ def test_every_stochasticity_reaches_the_next_noise_level():
         assert (x - x0).std().item() == pytest.approx(2.0, rel=0.02)
 
 
-def test_sigmas_that_end_above_zero_leave_that_much_noise():
-    x = sample_lcm(lambda x, sigma: torch.zeros(SHAPE), torch.ones(SHAPE), torch.tensor([4.0, 2.0, 1.0]),
+@pytest.mark.parametrize("last", [1.0, 0.01])
+def test_sigmas_that_end_above_zero_leave_that_much_noise(last):
+    x = sample_lcm(lambda x, sigma: torch.zeros(SHAPE), torch.ones(SHAPE), torch.tensor([4.0, 2.0, last]),
                    noise_sampler=lambda *_: torch.ones(SHAPE))
-    assert torch.equal(x, torch.ones(SHAPE))
+    assert torch.equal(x, torch.full(SHAPE, last))
 
 
 @pytest.mark.parametrize("gamma", [-0.1, 1.1])
