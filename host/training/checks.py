@@ -25,8 +25,9 @@ def check_parts(model: ModelPatcher, motion: LoadedMotion | None, request: Reque
     request = request.on_its_grid()
     check_unet(model)
     diffusion(model, SCHEDULES[request.schedule], torch.device("cpu"))
+    own = _shapes(model)
     for number, base in enumerate(request.bases, 1):
-        if odd := sorted(key for key, shape in _shapes(base).items() if _shapes(model).get(key) != shape):
+        if odd := sorted(key for key, shape in _shapes(base).items() if own.get(key) != shape):
             raise ValueError(f"base {number} is of another kind than the MODEL: {odd[0]} does not fit. Give LoRAs and "
                              "checkpoints of Stable Diffusion 1.5")
     if motion is None:
