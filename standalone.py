@@ -22,6 +22,8 @@ from types import ModuleType
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "animatelcm"
 HOST_VARIABLE = "COMFYUI_PATH"
+REPEATABLE = ("MKL_CBWR", "AUTO,STRICT")
+"""MKL's variable, and the value with which its sums on several threads do not depend on where in memory they lie."""
 
 
 def register(host: str | Path | None = None) -> ModuleType:
@@ -34,6 +36,8 @@ def register(host: str | Path | None = None) -> ModuleType:
         FileNotFoundError: The folder is not a ComfyUI.
     """
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+    # A run that is resumed has to end in the same bits. torch is not imported yet; MKL reads this at its first product.
+    os.environ.setdefault(*REPEATABLE)
     host = host or os.environ.get(HOST_VARIABLE)
     if host is not None:
         _add_host(Path(host).resolve())

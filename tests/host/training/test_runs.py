@@ -162,6 +162,19 @@ def test_an_interrupt_keeps_what_was_trained_and_a_resume_goes_on_exactly(model)
     assert not comfy.model_management.in_training
 
 
+def test_a_run_on_two_threads_gives_the_same_bits_again(model):
+    """MKL splits a product among its threads by where in memory it lies, unless it is told not to."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        runs_of_it = [distil_spatial_lora(model, data(), request("image", f"{number}", steps=2)) for number in range(2)]
+    finally:
+        torch.set_num_threads(threads)
+    once, again = runs_of_it
+    assert once[1] == again[1]
+    assert all(torch.equal(tensor, again[0][key]) for key, tensor in once[0].items())
+
+
 def test_an_interrupt_in_the_middle_of_a_step_keeps_the_steps_before_it(model, monkeypatch):
     """The host's layers look for one, each time they are called."""
     wanted = request("image", "cut", steps=4)
