@@ -24,6 +24,7 @@ def subject_mask(frames: Tensor, kind: str, threshold: float, softness: float, b
     Raises:
         ValueError: The background is of another size or number, the kind is unknown, or the frames are too few for it.
     """
+    _check(frames)
     colours = frames[..., :3]
     if background is None:
         if kind not in BACKGROUNDS:
@@ -34,6 +35,11 @@ def subject_mask(frames: Tensor, kind: str, threshold: float, softness: float, b
                          "expected one image of the frames' height and width")
     difference = (colours - background[..., :3].to(colours)).abs().amax(dim=-1)
     return ((difference - threshold) / max(softness, 1e-3)).clamp(0, 1)
+
+
+def _check(frames: Tensor) -> None:
+    if not len(frames):
+        raise ValueError("images has no frames; expected at least one. Connect the frames of VAE Decode")
 
 
 def _plain(frames: Tensor) -> Tensor:
@@ -67,8 +73,9 @@ def with_alpha(frames: Tensor, mask: Tensor | None) -> Tensor:
         mask: 1 for what is to be seen, 1 h w or f h w, of any height and width.
 
     Raises:
-        ValueError: There are masks for another number of frames.
+        ValueError: There are no frames, or masks for another number of them.
     """
+    _check(frames)
     if mask is not None:
         if mask.ndim != 3 or len(mask) not in (1, len(frames)):
             raise ValueError(f"the masks have the shape {tuple(mask.shape)} for {len(frames)} frames; expected one "

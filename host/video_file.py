@@ -75,14 +75,22 @@ class Target:
         # Also false for what is not a number.
         if not 0 < self.fps < math.inf:
             raise ValueError(f"fps is {self.fps:g}; expected more than 0, such as 8")
-        if self.audio is not None and self.audio["waveform"].shape[1] not in LAYOUTS:
-            raise ValueError(f"the audio has {self.audio['waveform'].shape[1]} channels; expected "
-                             f"{', '.join(map(str, LAYOUTS))}. Mix them down before")
+        if self.audio is not None:
+            _check_audio(self.audio["waveform"])
 
     @property
     def rate(self) -> Fraction:
         """Return the frames a second as the host rounds them."""
         return Fraction(round(self.fps * 1000), 1000)
+
+
+def _check_audio(waveform: Tensor) -> None:
+    if waveform.ndim != 3 or not len(waveform):
+        raise ValueError(f"the audio's waveform has the shape {tuple(waveform.shape)}; expected (1, channels, "
+                         "samples). Connect the audio of Load Audio")
+    if waveform.shape[1] not in LAYOUTS:
+        raise ValueError(f"the audio has {waveform.shape[1]} channels; expected {', '.join(map(str, LAYOUTS))}. Mix "
+                         "them down before")
 
 
 class VideoFile:

@@ -95,12 +95,17 @@ def _windows(draft: Draft, options: Node, freenoise: bool, has_module: bool, rep
                                    "piece")
     if draft.source(options, "view_opts") is not None:
         leave(draft, options, "view_opts", "views have no counterpart; left out", report)
-    if has_module and schedule == "standard_static" and fuse == "pyramid" and overlap != 0:
+    if has_module and schedule == "standard_static" and fuse == "pyramid" and _fits_long_video(length, overlap):
         return "AnimateLCM_LongVideo", {"context_length": length, "context_overlap": overlap, "loop": False,
                                         "freenoise": freenoise}
     return "ContextWindowsManual", {
         "context_length": length, "context_overlap": overlap, "context_schedule": schedule, "context_stride": stride,
         "closed_loop": loop, "fuse_method": fuse, "freenoise": freenoise}
+
+
+def _fits_long_video(length: Any, overlap: Any) -> bool:
+    """Say whether Long Video takes such windows: of two frames at least, that share some. A link may bring any."""
+    return (isinstance(length, Link) or length > 1) and (isinstance(overlap, Link) or overlap > 0)
 
 
 def _freenoise(draft: Draft, node: Node, report: Report) -> bool:

@@ -243,6 +243,8 @@ def test_all_qualities_of_a_codec_are_on_the_node(moving, format, output_folder)
     ({"crf": 64, "format": "webm"}, "crf is 64; expected 0 to 63 for webm, 30 is recommended"),
     ({"crf": -1}, "crf is -1; expected 0 to 51"),
     ({"audio": {"waveform": torch.zeros(1, 3, 9), "sample_rate": 9}}, "3 channels; expected 1, 2, 6"),
+    ({"audio": {"waveform": torch.zeros(0, 2, 9), "sample_rate": 9}}, r"shape \(0, 2, 9\); expected \(1, channels"),
+    ({"audio": {"waveform": torch.zeros(2, 9), "sample_rate": 9}}, r"shape \(2, 9\); expected \(1, channels"),
 ])
 def test_what_no_file_can_hold_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):

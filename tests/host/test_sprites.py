@@ -52,6 +52,7 @@ def test_softness_is_a_ramp_beyond_the_threshold():
 
 @pytest.mark.parametrize(("frames", "kind", "background", "message"), [
     (2, "still", None, "a clip of 2 frames does not show its background"),
+    (0, "plain", None, "images has no frames; expected at least one"),
     (3, "green", None, "background_kind is 'green'; expected one of plain, still"),
     (3, "plain", torch.zeros(1, 4, 5, 3), r"background has the shape \(1, 4, 5, 3\)"),
     (3, "plain", torch.zeros(2, 4, 4, 3), "expected one image"),
@@ -104,6 +105,10 @@ class TestAlpha:
         for mask in (torch.ones(2, 4, 4), torch.ones(4, 4)):
             with pytest.raises(ValueError, match="for 3 frames; expected one mask for all, or one for each frame"):
                 SpriteSheet.execute(self.FRAMES, 0, mask)
+
+    def test_no_frames_are_refused(self):
+        with pytest.raises(ValueError, match="images has no frames; expected at least one"):
+            SpriteSheet.execute(self.FRAMES[:0], 0)
 
     def test_the_node_gives_sheet_and_frames(self):
         frames, _, where = clip()

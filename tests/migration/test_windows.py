@@ -35,11 +35,12 @@ def test_of_a_chain_the_windows_of_the_first_steps_are_kept(starts: list[float],
     assert lacking.count("windows that change over the steps") == len(starts) - 1
 
 
-@pytest.mark.parametrize(("overlap", "fuse", "kind"), [
-    (2, "pyramid", "AnimateLCM_LongVideo"), (0, "pyramid", "ContextWindowsManual"),
-    (2, "flat", "ContextWindowsManual")])
-def test_what_long_video_does_not_have_becomes_windows_of_the_host(overlap: int, fuse: str, kind: str) -> None:
-    new, _ = migrated([8, overlap, fuse, False, 0])
+@pytest.mark.parametrize(("length", "overlap", "fuse", "kind"), [
+    (8, 2, "pyramid", "AnimateLCM_LongVideo"), (8, 0, "pyramid", "ContextWindowsManual"),
+    (8, 2, "flat", "ContextWindowsManual"), (1, 1, "pyramid", "ContextWindowsManual")])
+def test_what_long_video_does_not_have_becomes_windows_of_the_host(length: int, overlap: int, fuse: str, kind: str
+                                                                   ) -> None:
+    new, _ = migrated([length, overlap, fuse, False, 0])
     assert one(new, kind)["context_overlap"] == overlap
     assert len(by_kind(new, "AnimateLCM_LongVideo")) + len(by_kind(new, "ContextWindowsManual")) == 1
 
