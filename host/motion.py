@@ -70,11 +70,14 @@ class LoadedMotion:
     """Their strengths."""
 
     def check_fixed(self) -> None:
-        """Check that the weights are the same at all frames, for what takes nothing else.
+        """Check that the weights act alike at all frames and steps, for what takes nothing else.
 
         Raises:
-            ValueError: They are not.
+            ValueError: They do not.
         """
+        if self.controls:
+            raise ValueError(f"{self.name} comes from Motion Control, whose settings are no part of its weights and "
+                             "can be neither saved nor trained. Connect the module as it was before Motion Control")
         if self.slots:
             raise ValueError(f"{self.name} has a motion LoRA with a strength that changes over the frames, which is no "
                              "part of its weights and can be neither saved nor trained. Leave strength_curve and "

@@ -6,6 +6,8 @@ import torch
 from animatelcm.host.controls import StrengthControl, Video
 from animatelcm.host.image_to_video import apply_image_to_video
 from animatelcm.host.motion import apply_motion
+from animatelcm.host.saving import save_motion
+from animatelcm.host.training.network import trainable
 from animatelcm.keyframes.curve import parse_curve
 from animatelcm.nodes.controls import MotionControl
 from animatelcm.samplers.schedules import SCHEDULES
@@ -54,6 +56,14 @@ def test_controls_that_say_nothing_change_nothing(model, motion):
     plain = run(apply(model, motion))
     for same in (controlled(motion), controlled(motion, curve="0: 1"), controlled(motion, mask=torch.ones(1, 64, 64))):
         assert relative_rms(run(apply(model, same)), plain) < 1e-6
+
+
+@pytest.mark.parametrize("use", [
+    lambda model, motion: save_motion(motion, "motion"),
+    lambda model, motion: trainable(model, motion, torch.float32, torch.device("cpu"), False)])
+def test_what_is_controlled_is_neither_saved_nor_trained(model, motion, use):
+    with pytest.raises(ValueError, match="comes from Motion Control.*Connect the module as it was before"):
+        use(model, controlled(motion, 0.5))
 
 
 @pytest.mark.parametrize(("start", "end", "calls"), [(0, 1, 4), (0, 0.5, 2), (0.5, 1, 2), (0.3, 0.7, 1), (0.9, 1, 0)])
