@@ -14,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,6 +26,9 @@ NUMBERS = {"steps": ("loop", int), "learning_rate": ("loop", float), "accumulati
            "save_every": ("loop", int), "seed": ("training", int), "batch": ("training", int),
            "num_frames": ("training", int), "height": ("training", int), "width": ("training", int)}
 """Numbers that can be given as arguments: {name: (table of the TOML file, type)}."""
+
+PATIENCE = timedelta(days=7)
+"""How long processes wait for one another: one encodes all clips. Where one dies, the launcher ends the others."""
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -65,13 +69,15 @@ def main() -> None:
 def run(plan, log: bool) -> None:
     """Do what the plan says, in this process and those that run beside it."""
     from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
     from animatelcm.host.training import headless
     from animatelcm.training.cache import fill_cache
     from animatelcm.training.data import scan
     from comfy.cli_args import args
 
     output_dir = plan.options.output
-    accelerator = Accelerator(cpu=args.cpu, log_with="tensorboard" if log else None, project_dir=output_dir)
+    accelerator = Accelerator(cpu=args.cpu, log_with="tensorboard" if log else None, project_dir=output_dir,
+                              kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
     together, report = _together(accelerator), accelerator.print
     loaded, parts = together.all(lambda: (
         loaded := headless.load(plan.options.model), headless.parts_of(plan, loaded)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,8 +52,8 @@ def test_every_argument_is_one_that_a_plan_knows(train):
 
 
 @pytest.mark.parametrize("cpu", [True, False])
-def test_the_processes_compute_where_the_host_does(train, monkeypatch, tmp_path, cpu):
-    """Also on a device of another maker, which `torch.cuda` knows nothing of."""
+def test_the_processes_compute_where_the_host_does_and_wait_while_one_encodes(train, monkeypatch, tmp_path, cpu):
+    """Also on a device of another maker, which `torch.cuda` knows nothing of; and longer than torch's minutes."""
     # Before accelerate is another: the host's packages look for it.
     from animatelcm.host.training import headless  # noqa: F401
     from animatelcm.training.options import plan
@@ -60,9 +61,12 @@ def test_the_processes_compute_where_the_host_does(train, monkeypatch, tmp_path,
 
     def accelerator(**how):
         assert how["cpu"] is cpu
+        [group] = how["kwargs_handlers"]
+        assert group.timeout >= timedelta(days=1)
         raise LookupError("far enough")
 
     monkeypatch.setitem(sys.modules, "accelerate", SimpleNamespace(Accelerator=accelerator))
+    monkeypatch.setitem(sys.modules, "accelerate.utils", SimpleNamespace(InitProcessGroupKwargs=SimpleNamespace))
     monkeypatch.setattr(args, "cpu", cpu)
     with pytest.raises(LookupError, match="far enough"):
         train.run(plan({"stage": "image", "data": str(tmp_path)}), log=False)
