@@ -12,6 +12,7 @@ import argparse
 import math
 import random
 import time
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -21,12 +22,17 @@ from torch.nn import functional as F
 
 from ...demo.autoencoder import CELL, COLOUR_MATRIX, Autoencoder
 from ...demo.scenes import FRAMES, draw, random_scene
+from ...storage.atomic import replacing
 from ...training import checkpoints, ema, loop
 from ...training.config import LoopConfig
+from ...training.fingerprint import of_code
+from ...training.origin import Origin
 from ...training.trainer import Stage
 
 NOISE = 0.05
 """Most noise on a latent, as a share of its channel's spread: a sampler's latents are not perfect."""
+CODE = ("demo", "tools/demo/codec_training.py")
+"""What decides a step: the world, and what is asked of the codec."""
 REPORT_EVERY = 500
 BANDS = 7
 """Groups of frequencies of a block of 8 x 8 pixels, by their distance from the mean."""
@@ -139,17 +145,20 @@ def train_autoencoder(steps: int, folder: Path, seed: int, device: torch.device)
     """Train to the end, from the checkpoint if there is one, and export."""
     codec = new_codec(seed).to(device).to(memory_format=torch.channels_last)
     parameters = dict(codec.named_parameters())
-    stage = Stage("codec", parameters, lambda step: codec_loss(codec, seed, step), parameters, ema.copies(parameters))
+    origin = Origin({"seed": seed}).and_contents(code_of_demo=of_code(*CODE))
+    stage = Stage("codec", parameters, lambda step: codec_loss(codec, seed, step), parameters, ema.copies(parameters),
+                  origin=origin)
     tested, begun, first, smooth = held_out(48), time.monotonic(), None, None
-    for report in loop.train(stage, config(steps), folder / "codec.pt"):
-        first = first or report.step - 1
-        smooth = report.loss if smooth is None else 0.99 * smooth + 0.01 * report.loss
-        if report.step % REPORT_EVERY == 0 or report.step == steps:
-            pace = (time.monotonic() - begun) / (report.step - first)
-            kept = measure(averaged(stage.average), tested)
-            print(f"step {report.step}/{steps} loss {smooth:.4f} PSNR {kept['psnr']:.2f} dB energy "
-                  f"{kept['energy']:.3f} bands {kept['bands']} {pace:.3f} s a step, "
-                  f"{pace * (steps - report.step) / 60:.0f} min to go", flush=True)
+    with closing(loop.train(stage, config(steps), folder / "codec.pt")) as reports:
+        for report in reports:
+            first = report.step - 1 if first is None else first
+            smooth = report.loss if smooth is None else 0.99 * smooth + 0.01 * report.loss
+            if report.step % REPORT_EVERY == 0 or report.step == steps:
+                pace = (time.monotonic() - begun) / (report.step - first)
+                kept = measure(averaged(stage.average), tested)
+                print(f"step {report.step}/{steps} loss {smooth:.4f} PSNR {kept['psnr']:.2f} dB energy "
+                      f"{kept['energy']:.3f} bands {kept['bands']} {pace:.3f} s a step, "
+                      f"{pace * (steps - report.step) / 60:.0f} min to go", flush=True)
     export(folder)
 
 
@@ -167,8 +176,8 @@ def export(folder: Path) -> None:
     codec = averaged(checkpoints.load(folder / "codec.pt", torch.device("cpu"))["average"])
     standardise(codec)
     target = folder / "weights" / "codec.safetensors"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.half().contiguous() for name, value in codec.state_dict().items()}, target)
+    with replacing(target) as unfinished:
+        save_file({name: value.half().contiguous() for name, value in codec.state_dict().items()}, unfinished)
     print(f"{target}: {measure(codec, held_out(200))}", flush=True)
 
 

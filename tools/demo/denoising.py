@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -17,8 +18,8 @@ from ...training.trainer import Stage
 def run_loop(name: str, stage: Stage, config: LoopConfig, folder: Path) -> list[float]:
     """Run a stage to its end, from its checkpoint in `folder` if there is one; return the losses of this session."""
     bar, smooth, losses = tqdm(total=config.steps, desc=name, mininterval=5), None, []
-    with bar:
-        for report in loop.train(stage, config, folder / f"{name}.pt"):
+    with bar, closing(loop.train(stage, config, folder / f"{name}.pt")) as reports:
+        for report in reports:
             smooth = report.loss if smooth is None else 0.98 * smooth + 0.02 * report.loss
             losses.append(report.loss)
             # A resumed run begins where it was; what came before counts for no pace.
