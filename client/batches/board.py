@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from .jobs import Job
 
@@ -17,6 +18,7 @@ class Turn:
         tries: How often it has been tried in vain.
         after: Not before this moment of the monotonic clock.
         home: The server on which it is under way already, with its `prompt_id` there; None for one that is not.
+        refusals: The servers that refuse it, with what they say.
     """
 
     job: Job
@@ -24,6 +26,11 @@ class Turn:
     after: float = 0.0
     home: str | None = None
     prompt_id: str | None = None
+    refusals: Mapping[str, str] = field(default_factory=dict)
+
+    def refused_by_all(self, servers: Iterable[str]) -> bool:
+        """Say whether none of these servers takes it."""
+        return all(server in self.refusals for server in servers)
 
 
 class Board:
@@ -39,6 +46,7 @@ class Board:
         self.keep_going = keep_going
         self._waiting: list[Turn] = []
         self._running = 0
+        self._servers: set[str] = set()
         self._away: set[str] = set()
         self._taken_over: dict[str, list[str]] = {}
         self._changed = threading.Condition()
@@ -47,13 +55,29 @@ class Board:
         """Add rows, before anybody takes one."""
         self._waiting += turns
 
+    def join(self, server: str) -> None:
+        """Say that a server will take rows."""
+        self._servers.add(server)
+
+    def resign(self, server: str) -> list[Turn]:
+        """Say that a server takes no more rows; return those that all others refuse, as if they had been taken."""
+        with self._changed:
+            self._servers.discard(server)
+            if self._over():
+                return []
+            given_up = [turn for turn in self._waiting if turn.refusals and turn.refused_by_all(self._servers)]
+            for turn in given_up:
+                self._waiting.remove(turn)
+            self._running += len(given_up)
+            return given_up
+
     def take(self, server: str) -> Turn | None:
         """Return the next row for a server, waiting for one if need be; None when there will be no more."""
         with self._changed:
             while not self._over():
                 now = time.monotonic()
-                mine = [turn for turn in self._waiting if turn.home == server or
-                        (turn.after <= now and (turn.home is None or turn.home in self._away))]
+                mine = [turn for turn in self._waiting if server not in turn.refusals and (
+                        turn.home == server or turn.after <= now and (turn.home is None or turn.home in self._away))]
                 if mine:
                     # What is under way here is looked up first.
                     turn = min(mine, key=lambda turn: turn.home != server)
@@ -83,6 +107,19 @@ class Board:
             self.failed.append((turn.job, error))
             self._running -= 1
             self._changed.notify_all()
+
+    def refuse(self, turn: Turn, server: str, error: str) -> bool:
+        """Leave a row that a server refuses to the others, to whom a model may be known that is not there; say whether
+        there are any that do not refuse it. If not, it is still the server's.
+        """
+        with self._changed:
+            turn = replace(turn, home=None, prompt_id=None, refusals={**turn.refusals, server: error})
+            if turn.refused_by_all(self._servers):
+                return False
+            self._waiting.append(turn)
+            self._running -= 1
+            self._changed.notify_all()
+            return True
 
     def again(self, turn: Turn, wait: float) -> None:
         """Put a row that was taken back, to be tried again after some seconds, or at once where it is under way."""

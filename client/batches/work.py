@@ -66,6 +66,13 @@ class Worker:
 
     def work(self) -> None:
         """Take rows until there are no more, or the place is given up."""
+        try:
+            self._take_rows()
+        finally:
+            for turn in self.board.resign(self.place.name):
+                self._fail(turn, "; ".join(turn.refusals.values()))
+
+    def _take_rows(self) -> None:
         if not self._wait_until_back():
             return
         while (turn := self.board.take(self.place.name)) is not None:
@@ -81,7 +88,12 @@ class Worker:
                 self._again(replace(turn, home=self.place.name, prompt_id=prompt_id), str(error))
                 if not self._wait_until_back():
                     return
-            except (RefusedError, StoppedError) as error:
+            except RefusedError as error:
+                if self.board.refuse(turn, self.place.name, str(error)):
+                    self.display.say(f"row {turn.job.number} is left to the other servers: {error}")
+                else:
+                    self._fail(turn, str(error))
+            except StoppedError as error:
                 self._fail(turn, str(error))
             except RunError as error:
                 self._again(replace(turn, home=None, prompt_id=None), str(error))
@@ -143,6 +155,8 @@ def run_all(workers: Sequence[Worker], board: Board) -> None:
     Raises:
         KeyboardInterrupt: Ctrl-C, or a signal that acts like it; what ran is off the servers then.
     """
+    for worker in workers:
+        board.join(worker.place.name)
     ends = [threading.Event() for _ in workers]
 
     def work(worker: Worker, end: threading.Event) -> None:

@@ -14,6 +14,7 @@ from animatelcm.client.batches.manifest import DONE, FAILED, QUEUED, SAVING, Man
 from animatelcm.client.batches.results import save
 from animatelcm.client.batches.work import Limits, Worker, run_all
 from animatelcm.client.http import RunError
+from animatelcm.client.outcomes import RefusedError
 from animatelcm.client.workflow import WorkflowError
 
 
@@ -197,6 +198,38 @@ class NoPlace:
 
     def cancel(self, prompt_id: str) -> None:
         pass
+
+
+class Picky(NoPlace):
+    """A place that lacks a model."""
+
+    name = "http://two"
+
+    def run(self, *details: Any) -> list[tuple[str, bytes]]:
+        raise RefusedError("no such model")
+
+
+class Absent(NoPlace):
+    """A place that never answers."""
+
+    def is_back(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(("other", "state", "said"), [
+    (NoPlace, DONE, "row 1 is left to the other servers: no such model"), (Absent, FAILED, "http://one is left out"),
+    (Picky, FAILED, "")])
+def test_a_row_that_one_server_refuses_is_left_to_the_others(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], other: type[NoPlace], state: str, said: str) -> None:
+    """As long as there are any."""
+    board, manifest, display = Board(keep_going=True), Manifest(tmp_path / "batch.jsonl"), Display(1, 0, several=True)
+    # It is under way where it is refused: nobody else has had it before.
+    board.add([Turn(job(), home=Picky.name, prompt_id="p")])
+    run_all([Worker(place, board, manifest, tmp_path, Limits(away=0.5, looks=0.1), display)
+             for place in (Picky(), other())], board)
+    assert (manifest.state(job()), board.left) == (state, 0)
+    assert [error for _, error in board.failed] == (["no such model"] if state == FAILED else [])
+    assert said in capsys.readouterr().err
 
 
 def test_a_full_disk_ends_the_batch_and_hangs_nothing(tmp_path: Path) -> None:
