@@ -16,7 +16,7 @@ class RollingSampler(io.ComfyNode):
             node_id="AnimateLCM_RollingSampler",
             display_name="Rolling Sampler",
             category="AnimateLCM",
-            description="Gives a sampler whose window moves over a video of any length, without seams.",
+            description="Gives a sampler whose window moves over a video of any length, in the memory of one window.",
             search_aliases=["fifo diffusion", "diagonal denoising", "endless video", "infinite video", "queue"],
             inputs=[
                 io.Int.Input(
@@ -26,7 +26,7 @@ class RollingSampler(io.ComfyNode):
                 io.Int.Input(
                     "anchors", default=0, min=0, max=255,
                     tooltip="How many frames of the window are finished ones that the others follow, 0 to window - 1. "
-                            "0 is recommended; 4 keep background and subject longer and take a third more time."),
+                            "0 is recommended; 4 make the video change more evenly and take a third more time."),
                 io.Float.Input(
                     "stochasticity", default=1.0, min=0.0, max=1.0, step=0.05,
                     tooltip="Share of fresh noise between two steps, 0 to 1. 1 is recommended, as in AnimateLCM "

@@ -17,7 +17,7 @@ PAGE = """# Long Video or Rolling Sampler
 
 Made by
 
-    python dev.py long-video-table --seeds {seeds} --prompts {prompts} --frames {frames}
+    python dev.py long-video-table --seeds {seeds} --prompts {prompts} --frames {frames}{whole}
 
 on the demo model: {videos} videos of {frames} frames in each row, 4 steps without guidance, the same prompts and seeds
 in all rows. Figures are of all videos together, with approximate 95 % intervals from leaving out each of {seeds} seeds.

@@ -1,6 +1,6 @@
 """Compare Long Video and the Rolling Sampler on the demo model, and write docs/long-video.md.
 
-    python dev.py long-video-table --seeds 5 --prompts 20 --frames 256
+    python dev.py long-video-table [--variants]
 
 Killed and started again, it goes on where it was. The last line is one JSON object.
 """
@@ -26,7 +26,7 @@ from .figures import Row, of_runs, over_stretches, row, sum_up
 from .measure import EVERY, STRETCH, Video, looked_at
 from .runner import LongRunner
 from .tuned import CLIPS, STEPS
-from .ways import ANCHORED, LONG_VIDEO, MAIN, ROLLING, TUNED, VARIANTS, WAYS, Way
+from .ways import ANCHORED, LONG_VIDEO, MAIN, ONE_PIECE, ROLLING, TUNED, VARIANTS, WAYS, Way
 
 PICTURED, PICTURED_FRAMES = 3, 64
 """Prompts and frames of the moving picture, at most: the whole videos would be large."""
@@ -68,8 +68,9 @@ def markdown(table: Table, seeds: int, prompts: int, frames: int) -> str:
     tried = [rows[name] for name in variants if name in rows]
     section = page.VARIANTS.format(tables=page.tables(tried), verdicts=table.verdicts(VARIANTS.items())
                                    ) if tried else ""
+    whole = " --variants" if len(tried) == len(variants) else ""
     return page.PAGE.format(
-        seeds=seeds, prompts=prompts, frames=frames, videos=seeds * prompts, legend=legend(),
+        seeds=seeds, prompts=prompts, frames=frames, videos=seeds * prompts, legend=legend(), whole=whole,
         stretch=STRETCH, step=EVERY * STRETCH, variants=section,
         tuning_steps=STEPS, tuning_clips=CLIPS,
         verdicts=table.verdicts([*((way, LONG_VIDEO) for way in (ROLLING, ANCHORED, TUNED)), (TUNED, ROLLING)]),
@@ -79,17 +80,22 @@ def markdown(table: Table, seeds: int, prompts: int, frames: int) -> str:
 def picture(run: LongRunner, ways: Sequence[Way], prompts: int, frames: int, path: Path) -> None:
     """Write the moving picture: the first prompts of the first seed in each of the ways."""
     prompts, frames = min(prompts, PICTURED), min(frames, PICTURED_FRAMES)
-    pictures.animate([{way.name: run.video(way, scene, noise_seed(0, number), frames).clip for way in ways}
-                      for number, scene in enumerate(scenes(0, prompts))], path)
+    # The whole names are wider than a video.
+    labels = {way: way.name.removeprefix(f"{ROLLING.name}, ") for way in ways}
+    pictures.animate([{label: run.video(way, scene, noise_seed(0, number), frames).clip
+                       for way, label in labels.items()} for number, scene in enumerate(scenes(0, prompts))], path)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS), help="rows; all by default")
+    parser.add_argument("--ways", nargs="*", default=[way.name for way in (ONE_PIECE, *MAIN)], choices=list(WAYS),
+                        help="rows")
+    parser.add_argument("--variants", action="store_true", help="add rows for other settings, which take three times "
+                                                                "as long")
     parser.add_argument("--motion", type=Path, help="another distilled motion file")
     parser.add_argument("--lora", type=Path, help="another distilled spatial LoRA")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="sets of prompts and noise, for the intervals")
-    parser.add_argument("--prompts", type=int, default=20, help="videos of a run")
+    parser.add_argument("--prompts", type=int, default=4, help="videos of a run")
     parser.add_argument("--frames", type=int, default=256, help="of a video")
     parser.add_argument("--folder", type=Path, default=ROOT / "output" / "long-video-table",
                         help="where the videos' figures go")
@@ -101,6 +107,7 @@ def main() -> None:
     chosen = _arguments()
     parts = ours_of(chosen.motion, chosen.lora)
     run, ways = LongRunner(chosen.folder, parts), [WAYS[name] for name in chosen.ways]
+    ways += VARIANTS if chosen.variants else []
     # Seed by seed, so that a run that is cut short has something of every way.
     runs: dict[str, list[list[Video]]] = {way.name: [] for way in ways}
     for seed in range(chosen.seeds):

@@ -143,12 +143,13 @@ def test_the_page_is_written_with_its_pictures(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runner, "tuned", lambda way, parts, folder: replace(parts, control_net=folder / "tuned"))
     monkeypatch.setattr(runner, "evidence", lambda settings, files, *code: str(files))
     monkeypatch.setattr(table, "PICTURED_FRAMES", 20)
+    monkeypatch.setattr(table, "VARIANTS", {variant: other})
     monkeypatch.setattr(sys, "argv", ["x", "--seeds", "2", "--prompts", "1", "--frames", "32", "--folder",
-                                      str(tmp_path / "records"), "--docs", str(tmp_path),
-                                      "--ways", *(way.name for way in ways)])
+                                      str(tmp_path / "records"), "--docs", str(tmp_path), "--variants"])
     table.main()
     text = (tmp_path / "long-video.md").read_text(encoding="utf-8")
     assert all(f"| {way.name} |" in text for way in ways) and "nan" not in text and "{" not in text
+    assert "long-video-table --seeds 2 --prompts 1 --frames 32 --variants\n" in text
     assert f"- **{variant.name}**, beside {other.name}:" in text
     assert all(f"({path})" in text and (tmp_path / path).is_file() for path in ("long-video.png", "long-video.webp"))
     with Image.open(tmp_path / "long-video.webp") as moving:
