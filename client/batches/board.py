@@ -109,8 +109,8 @@ class Board:
             self._changed.notify_all()
 
     def refuse(self, turn: Turn, server: str, error: str) -> bool:
-        """Leave a row that a server refuses to the others, to whom a model may be known that is not there; say whether
-        there are any that do not refuse it. If not, it is still the server's.
+        """Leave a row that a server refuses to the others, which may have the model that it lacks; say whether any is
+        left that has not refused it. If none is, the row still counts as taken.
         """
         with self._changed:
             turn = replace(turn, home=None, prompt_id=None, refusals={**turn.refusals, server: error})

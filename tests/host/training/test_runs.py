@@ -167,10 +167,9 @@ def test_a_run_on_two_threads_gives_the_same_bits_again(model):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        runs_of_it = [distil_spatial_lora(model, data(), request("image", f"{number}", steps=2)) for number in range(2)]
+        once, again = [distil_spatial_lora(model, data(), request("image", name, steps=2)) for name in ("a", "b")]
     finally:
         torch.set_num_threads(threads)
-    once, again = runs_of_it
     assert once[1] == again[1]
     assert all(torch.equal(tensor, again[0][key]) for key, tensor in once[0].items())
 
